@@ -1,0 +1,136 @@
+"""Every error that a user or a client can cause, with the remedy in its text.
+
+EngineError
+├── UserError            what was given is wrong: exit code 2
+│   ├── SettingError     an option or a setting
+│   ├── CheckpointError  a model's files
+│   ├── AudioFileError   a recording
+│   ├── Unauthorized     the token
+│   ├── ForbiddenOrigin  a web page that may not talk to this engine
+│   └── SessionError     what a client sent for or on its session: ends that session alone
+├── Refused              nothing is wrong, but not now: exit code 3
+│   ├── EngineFull       every seat is taken
+│   └── EngineDraining   the engine is going down
+└── EngineUnreachable    nobody answers where the engine should be
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+
+class EngineError(Exception):
+    """Base of the tree. `code` is its name on the wire, `http_status` how an HTTP answer carries it."""
+
+    code: ClassVar[str] = "internal"
+    http_status: ClassVar[int] = 500
+
+    def to_wire(self) -> dict[str, Any]:
+        """The JSON body of an HTTP answer that carries this error."""
+        return {"error": self.code, "message": str(self)}
+
+
+class UserError(EngineError):
+    """What the user gave is wrong. The text names it and the remedy, in one or two lines."""
+
+    code = "bad_request"
+    http_status = 400
+
+
+class SettingError(UserError):
+    """An option or an environment variable has a value that cannot be used."""
+
+    code = "bad_setting"
+
+
+class CheckpointError(UserError):
+    """A model's files are missing, damaged or of another kind."""
+
+    code = "bad_checkpoint"
+
+
+class AudioFileError(UserError):
+    """A recording cannot be read or written."""
+
+    code = "bad_audio_file"
+
+
+class Unauthorized(UserError):
+    """The request carries no token, or a wrong one."""
+
+    code = "unauthorized"
+    http_status = 401
+
+
+class ForbiddenOrigin(UserError):
+    """The request comes from a web page whose origin is not allowed."""
+
+    code = "forbidden_origin"
+    http_status = 403
+
+
+class SessionError(UserError):
+    """What a client sent for or on its session cannot be used."""
+
+    code = "bad_session"
+
+
+class Refused(EngineError):
+    """Nothing is wrong with the request, but it cannot be served now."""
+
+    code = "refused"
+    http_status = 503
+    retry_after_s = 3
+
+
+@dataclass
+class EngineFull(Refused):
+    """Every seat is in a call or reserved for one."""
+
+    seats: int
+    in_calls: int
+    reserved: int
+    retry_after_s: int = 3
+
+    code = "engine_full"
+
+    def __str__(self) -> str:
+        return (
+            f"all {self.seats} seats are taken ({self.in_calls} in calls, {self.reserved} reserved): "
+            f"try again in {self.retry_after_s} s, or give the engine more with --slots"
+        )
+
+    def to_wire(self) -> dict[str, Any]:
+        """`{"error": "engine_full", "seats", "in_calls", "reserved", "retry_after_s"}`."""
+        return {"error": self.code, **asdict(self)}
+
+
+class EngineDraining(Refused):
+    """The engine finishes its calls and goes down."""
+
+    code = "draining"
+    retry_after_s = 10
+
+    def __str__(self) -> str:
+        return "the engine is shutting down and takes no new calls: use another engine"
+
+
+class EngineUnreachable(EngineError):
+    """Nobody answers at the engine's address."""
+
+    code = "unreachable"
+    http_status = 502
+
+
+def error_from_wire(body: Mapping[str, Any]) -> EngineError:
+    """The error whose `to_wire` gave `body`; an unknown code becomes a plain EngineError."""
+    code = body.get("error")
+    if code == EngineFull.code:
+        return EngineFull(*(int(body[name]) for name in ("seats", "in_calls", "reserved", "retry_after_s")))
+    if code == EngineDraining.code:
+        return EngineDraining()
+    text = str(body.get("message", code))
+    for kind in (Unauthorized, ForbiddenOrigin, SessionError, SettingError):
+        if kind.code == code:
+            return kind(text)
+    return EngineError(text)

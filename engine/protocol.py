@@ -1,0 +1,235 @@
+"""What travels on `/v1/session`: each message as a frozen dataclass with its wire form.
+
+Binary messages carry sound, text messages carry JSON. Client to engine: PCM s16le mono 24 kHz in pieces of
+any length, `End`, `Report`. Engine to client: `Ready` first, then one `Audio` for every 80 ms received,
+`Text`, `Failure`, `Ended`.
+"""
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from difflib import get_close_matches
+from typing import Any, ClassVar, Self, TypeVar
+
+from engine.errors import SessionError
+from engine.step.frames import FRAME_SAMPLES, SAMPLE_RATE, Sampling
+
+SESSION_PATH = "/v1/session"
+SEATS_PATH = "/v1/seats"
+FRAME_BYTES = 2 * FRAME_SAMPLES
+MAX_MESSAGE_BYTES = 256 * 1024
+_AUDIO_HEADER = struct.Struct("<IIII")
+
+# Range of each sampling parameter: (type, least, most).
+_RANGES: dict[str, tuple[type[int] | type[float], float, float]] = {
+    "temperature": (float, 0.0, 10.0),
+    "top_k": (int, 1, 1 << 20),
+    "temperature_text": (float, 0.0, 10.0),
+    "top_k_text": (int, 1, 1 << 20),
+    "seed": (int, 0, (1 << 32) - 1),
+}
+_OTHER_PARAMETERS = ("seat", "voice", "prompt")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRequest:
+    """The query of a session. None leaves it to the engine: its own defaults, a random seed."""
+
+    temperature: float | None = None
+    top_k: int | None = None
+    temperature_text: float | None = None
+    top_k_text: int | None = None
+    seed: int | None = None
+    seat: str | None = None
+    voice: str | None = None
+    prompt: str | None = None
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str]) -> Self:
+        """Parse and check a query string. Raises SessionError that names the parameter and what it takes."""
+        given: dict[str, Any] = {}
+        for name, text in query.items():
+            if name in _OTHER_PARAMETERS:
+                given[name] = text
+            elif name in _RANGES:
+                given[name] = _parse_number(name, text)
+            else:
+                near = get_close_matches(name, [f.name for f in fields(cls)])
+                hint = (
+                    f"did you mean {near[0]}?" if near else f"known: {', '.join(f.name for f in fields(cls))}"
+                )
+                raise SessionError(f"no session parameter is called {name!r}: {hint}")
+        return cls(**given)
+
+    def to_query(self) -> dict[str, str]:
+        """The query string as a mapping, without what is None."""
+        return {name: str(value) for name, value in asdict(self).items() if value is not None}
+
+    def sampling(self, defaults: Sampling) -> Sampling:
+        """`defaults` with every parameter that the request names."""
+        named = {name: getattr(self, name) for name in _RANGES}
+        return Sampling(
+            **{name: getattr(defaults, name) if value is None else value for name, value in named.items()}
+        )
+
+
+def _parse_number(name: str, text: str) -> float | int:
+    kind, least, most = _RANGES[name]
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not least <= value <= most:
+        what = "a whole number" if kind is int else "a number"
+        raise SessionError(f"{name}={text!r} is not {what} from {least:g} to {most:g}")
+    return value
+
+
+class _JsonMessage:
+    """A message that travels as a JSON object: its fields, and `type`."""
+
+    type: ClassVar[str]
+
+    def to_wire(self) -> str:
+        """The text message."""
+        return json.dumps({"type": self.type, **asdict(self)})  # type: ignore[call-overload]  # every subclass is a dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class End(_JsonMessage):
+    """Client: hang up. The seat is free at once."""
+
+    type: ClassVar[str] = "end"
+
+
+@dataclass(frozen=True, slots=True)
+class Report(_JsonMessage):
+    """Client: what became of the answer to input frame `frame`, in microseconds.
+
+    `worker_us`: frame arrived -> its answer handed to the track; `playout_us`: queued in the track then;
+    `jitter_us`: delay of the caller's jitter buffer.
+    """
+
+    frame: int
+    worker_us: int
+    playout_us: int
+    jitter_us: int
+    type: ClassVar[str] = "report"
+
+
+@dataclass(frozen=True, slots=True)
+class Ready(_JsonMessage):
+    """Engine: the session is open. An empty `resume` and `grace_s` 0: a lost session is over."""
+
+    session: str
+    model: str
+    seed: int
+    model_delay_ms: int
+    sample_rate: int = SAMPLE_RATE
+    frame_samples: int = FRAME_SAMPLES
+    resume: str = ""
+    grace_s: float = 0.0
+    type: ClassVar[str] = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Text(_JsonMessage):
+    """Engine: a piece of the model's own words, said with the answer to input frame `frame`."""
+
+    frame: int
+    piece: str
+    type: ClassVar[str] = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure(_JsonMessage):
+    """Engine: the session cannot go on; `Ended` follows."""
+
+    code: str
+    message: str
+    type: ClassVar[str] = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended(_JsonMessage):
+    """Engine: the session is over. `reason`: hang_up, error, drain."""
+
+    reason: str
+    type: ClassVar[str] = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """Engine: the 80 ms that answer input frame `frame`, as PCM s16le mono [FRAME_SAMPLES].
+
+    16 bytes little endian (frame, queue_us, step_us, flags = 0), then the samples. `queue_us`: from the
+    complete frame to the begin of its step; `step_us`: the step.
+    """
+
+    frame: int
+    queue_us: int
+    step_us: int
+    pcm: bytes = field(repr=False)
+
+    def to_wire(self) -> bytes:
+        """The binary message."""
+        return _AUDIO_HEADER.pack(self.frame, self.queue_us, self.step_us, 0) + self.pcm
+
+    @classmethod
+    def from_wire(cls, message: bytes) -> Self:
+        """Raises SessionError if the length is wrong."""
+        if len(message) != _AUDIO_HEADER.size + FRAME_BYTES:
+            raise SessionError(
+                f"an audio message has {_AUDIO_HEADER.size + FRAME_BYTES} bytes, not {len(message)}"
+            )
+        frame, queue_us, step_us, _flags = _AUDIO_HEADER.unpack_from(message)
+        return cls(frame, queue_us, step_us, message[_AUDIO_HEADER.size :])
+
+
+ClientMessage = End | Report
+Event = Ready | Audio | Text | Failure | Ended
+
+_CLIENT_MESSAGES: dict[str, type[ClientMessage]] = {kind.type: kind for kind in (End, Report)}
+_ENGINE_MESSAGES: dict[str, type[Ready | Text | Failure | Ended]] = {
+    kind.type: kind for kind in (Ready, Text, Failure, Ended)
+}
+
+
+def parse_client_message(text: str) -> ClientMessage:
+    """A client's text message. Raises SessionError that says what was expected."""
+    kind, body = _typed(text, _CLIENT_MESSAGES)
+    for name, value in body.items():
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 32:
+            raise SessionError(f"{kind.type}.{name} is {value!r}: expected a whole number from 0 to 2^32 - 1")
+    return kind(**body)
+
+
+def parse_engine_message(text: str) -> Ready | Text | Failure | Ended:
+    """An engine's text message. Unknown fields are passed over. Raises SessionError."""
+    kind, body = _typed(text, _ENGINE_MESSAGES, strict=False)
+    return kind(**body)
+
+
+_Kind = TypeVar("_Kind", bound=type[Any])
+
+
+def _typed(text: str, kinds: Mapping[str, _Kind], *, strict: bool = True) -> tuple[_Kind, dict[str, Any]]:
+    """The class that the `type` of `text` names, and the fields for it."""
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise SessionError("a text message is a JSON object with a type")
+    kind = kinds.get(str(body.pop("type", "")))
+    if kind is None:
+        raise SessionError(f"a text message has one of these types: {', '.join(kinds)}")
+    known = {f.name: f.default is MISSING for f in fields(kind)}
+    missing = [name for name, required in known.items() if required and name not in body]
+    foreign = [name for name in body if name not in known]
+    if missing or (strict and foreign):
+        raise SessionError(
+            f"{text[:80]!r}: a {kind.type} message has the fields {', '.join(known) or 'type alone'}"
+        )
+    return kind, {name: value for name, value in body.items() if name in known}

@@ -1,0 +1,60 @@
+"""Plain data on its way through the step. Knows no tensor and no socket."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLE_RATE = 24_000
+FRAME_SAMPLES = 1_920
+FRAME_S = FRAME_SAMPLES / SAMPLE_RATE
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How one session draws its tokens (Moshi paper 3.4.1; defaults of `LMGen`). Temperature 0 is greedy."""
+
+    temperature: float = 0.8
+    top_k: int = 250
+    temperature_text: float = 0.7
+    top_k_text: int = 25
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRef:
+    """A slot as one session holds it: a later session in the same slot has another generation."""
+
+    index: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """80 ms of one session's sound, complete at `complete_at` (monotonic seconds).
+
+    `pcm` is int16 [1920]; `number` counts the session's frames from 0.
+    """
+
+    slot: SlotRef
+    number: int
+    pcm: NDArray[np.int16]
+    complete_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """The answer to one `Frame`: the sound to play for it and the tokens behind that sound.
+
+    `pcm` is int16 [1920], `codes` and `user_codes` int64 [K]; `began_at` and `ended_at` (monotonic seconds)
+    bound the step.
+    """
+
+    frame: Frame
+    pcm: NDArray[np.int16]
+    text_token: int
+    codes: NDArray[np.int64]
+    user_codes: NDArray[np.int64]
+    began_at: float
+    ended_at: float
+    batch_size: int

@@ -1,0 +1,161 @@
+import json
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.errors import (
+    EngineDraining,
+    EngineError,
+    EngineFull,
+    ForbiddenOrigin,
+    SessionError,
+    Unauthorized,
+    error_from_wire,
+)
+from engine.protocol import (
+    Audio,
+    End,
+    Ended,
+    Failure,
+    Ready,
+    Report,
+    SessionRequest,
+    Text,
+    parse_client_message,
+    parse_engine_message,
+)
+from engine.step.frames import Sampling
+
+u32 = st.integers(0, 2**32 - 1)
+
+
+@given(u32, u32, u32, st.binary(min_size=3840, max_size=3840))
+def test_an_audio_message_survives_the_wire(frame: int, queue_us: int, step_us: int, pcm: bytes) -> None:
+    audio = Audio(frame, queue_us, step_us, pcm)
+    assert Audio.from_wire(audio.to_wire()) == audio
+
+
+def test_an_audio_message_is_the_documented_bytes() -> None:
+    message = Audio(7, 1500, 9000, b"\x01\x02" * 1920).to_wire()
+    assert message == struct.pack("<IIII", 7, 1500, 9000, 0) + b"\x01\x02" * 1920
+
+
+def test_an_audio_message_of_another_length_is_refused() -> None:
+    with pytest.raises(SessionError, match="3856 bytes, not 3855"):
+        Audio.from_wire(b"\0" * 3855)
+
+
+@given(u32, u32, u32, u32)
+def test_a_report_survives_the_wire(frame: int, worker_us: int, playout_us: int, jitter_us: int) -> None:
+    report = Report(frame, worker_us, playout_us, jitter_us)
+    assert parse_client_message(report.to_wire()) == report
+
+
+def test_hanging_up_is_one_short_message() -> None:
+    assert json.loads(End().to_wire()) == {"type": "end"}
+    assert parse_client_message('{"type": "end"}') == End()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [Ready("ab12", "parrot", 5, 80), Text(3, " hear"), Failure("bad_session", "too fast"), Ended("hang_up")],
+)
+def test_every_event_survives_the_wire(event: Ready | Text | Failure | Ended) -> None:
+    assert parse_engine_message(event.to_wire()) == event
+
+
+def test_ready_says_what_a_client_needs() -> None:
+    assert json.loads(Ready("ab12", "parrot", 5, 80).to_wire()) == {
+        "type": "ready",
+        "session": "ab12",
+        "model": "parrot",
+        "seed": 5,
+        "model_delay_ms": 80,
+        "sample_rate": 24000,
+        "frame_samples": 1920,
+        "resume": "",
+        "grace_s": 0.0,
+    }
+
+
+def test_an_event_of_a_later_version_keeps_what_is_known() -> None:
+    assert parse_engine_message('{"type": "ended", "reason": "drain", "after_s": 3}') == Ended("drain")
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        ("hello", "JSON object"),
+        ("[1]", "JSON object"),
+        ("[" * 100_000, "JSON object"),
+        ('{"type": "stop"}', "end, report"),
+        ('{"type": ["end"]}', "end, report"),
+        ('{"type": "end", "now": 1}', "fields type alone"),
+        ('{"type": "report", "frame": 1}', "worker_us, playout_us, jitter_us"),
+        (
+            '{"type": "report", "frame": -1, "worker_us": 0, "playout_us": 0, "jitter_us": 0}',
+            "report.frame is -1",
+        ),
+        (
+            '{"type": "report", "frame": 1.5, "worker_us": 0, "playout_us": 0, "jitter_us": 0}',
+            "report.frame is 1.5",
+        ),
+    ],
+)
+def test_a_message_that_is_none_says_what_was_expected(message: str, says: str) -> None:
+    with pytest.raises(SessionError, match=says.replace(".", r"\.")):
+        parse_client_message(message)
+
+
+def test_a_query_names_only_what_the_caller_wants_otherwise() -> None:
+    request = SessionRequest.from_query({"temperature": "0", "seed": "7", "seat": "job-1"})
+    assert request == SessionRequest(temperature=0.0, seed=7, seat="job-1")
+    assert request.to_query() == {"temperature": "0.0", "seed": "7", "seat": "job-1"}
+    assert request.sampling(Sampling(top_k=99, seed=1)) == Sampling(temperature=0.0, top_k=99, seed=7)
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ({"temprature": "1"}, "did you mean temperature?"),
+        ({"volume": "1"}, "known: temperature, top_k"),
+        ({"temperature": "hot"}, "temperature='hot' is not a number from 0 to 10"),
+        ({"temperature": "nan"}, "temperature='nan' is not a number"),
+        ({"temperature": "-0.1"}, "from 0 to 10"),
+        ({"top_k": "0"}, "top_k='0' is not a whole number from 1"),
+        ({"top_k": "2.5"}, "whole number"),
+        ({"seed": "4294967296"}, "seed='4294967296'"),
+    ],
+)
+def test_a_bad_parameter_is_named_with_what_it_takes(query: dict[str, str], says: str) -> None:
+    with pytest.raises(SessionError) as error:
+        SessionRequest.from_query(query)
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        EngineFull(40, 38, 2),
+        EngineDraining(),
+        Unauthorized("no token"),
+        ForbiddenOrigin("that page"),
+        SessionError("too fast"),
+        EngineError("boom"),
+    ],
+)
+def test_an_error_survives_the_wire(error: EngineError) -> None:
+    back = error_from_wire(error.to_wire())
+    assert (type(back), str(back)) == (type(error), str(error))
+
+
+def test_a_full_engine_answers_with_the_documented_body() -> None:
+    assert EngineFull(40, 38, 2).to_wire() == {
+        "error": "engine_full",
+        "seats": 40,
+        "in_calls": 38,
+        "reserved": 2,
+        "retry_after_s": 3,
+    }
