@@ -1,0 +1,84 @@
+"""The engine's HTTP surface: sessions and seats for those with the token, health and metrics for
+everybody."""
+
+from json import JSONDecodeError
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
+
+from engine.errors import EngineError, Refused, SessionError
+from engine.protocol import SEATS_PATH, SESSION_PATH
+from engine.service.auth import guard
+from engine.service.metrics import Metrics
+from engine.service.seats import Seats
+from engine.service.session_socket import SessionSocket
+from engine.service.sessions import Sessions
+
+_MAX_BODY_BYTES = 4096
+
+
+def build_app(
+    sessions: Sessions,
+    seats: Seats,
+    metrics: Metrics,
+    token: str | None,
+    origins: tuple[str, ...],
+) -> web.Application:
+    """Every route, behind the guard."""
+    app = web.Application(
+        middlewares=[_errors_as_json, guard(token, origins)], client_max_size=_MAX_BODY_BYTES
+    )
+
+    async def reserve(request: web.Request) -> web.Response:
+        try:
+            body = await request.json()
+            seat, ttl_s = str(body["id"]), float(body.get("ttl_s", 20.0))
+        except (JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
+            raise SessionError('a seat is asked for with {"id": "...", "ttl_s": seconds}') from None
+        sessions.reserve(seat, ttl_s)
+        return web.json_response({"id": seat, "ttl_s": ttl_s}, status=201)
+
+    async def release(request: web.Request) -> web.Response:
+        seats.release(request.match_info["id"])
+        return web.Response(status=204)
+
+    async def count(_request: web.Request) -> web.Response:
+        return web.json_response(
+            {"seats": seats.total, "in_calls": seats.in_calls, "reserved": seats.reserved}
+        )
+
+    async def healthz(_request: web.Request) -> web.Response:
+        return _status("broken" if sessions.state == "broken" else "ok")
+
+    async def readyz(_request: web.Request) -> web.Response:
+        return _status("ok" if sessions.state == "open" else sessions.state)
+
+    async def metrics_page(_request: web.Request) -> web.Response:
+        return web.Response(body=metrics.text(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_PLAIN_0_0_4})
+
+    app.add_routes(
+        [
+            web.get(SESSION_PATH, SessionSocket(sessions, metrics).handle),
+            web.post(SEATS_PATH, reserve),
+            web.get(SEATS_PATH, count),
+            web.delete(SEATS_PATH + "/{id}", release),
+            web.get("/healthz", healthz),
+            web.get("/readyz", readyz),
+            web.get("/metrics", metrics_page),
+        ]
+    )
+    return app
+
+
+def _status(status: str) -> web.Response:
+    return web.json_response({"status": status}, status=200 if status == "ok" else 503)
+
+
+@web.middleware
+async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except EngineError as error:
+        headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Refused) else None
+        return web.json_response(error.to_wire(), status=error.http_status, headers=headers)

@@ -1,0 +1,126 @@
+"""What `/metrics` shows: every live session's latency by stage, and the fleet's histograms and counts.
+
+`session` is the opaque id of `Ready`, on series that live as long as the session does.
+"""
+
+from collections.abc import Callable, Iterator
+from time import monotonic
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from engine.service.latency_window import QUANTILES, LatencyWindow
+from engine.service.seats import Seats
+from engine.step.frames import FRAME_S, StepResult
+
+# Dense around the 80 ms that a frame lasts.
+_LATENCY_BUCKETS = (
+    0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1, 0.12, 0.16, 0.24, 0.4, 0.8, 1.6
+)  # fmt: skip
+_BATCH_BUCKETS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 80)
+
+STAGES = ("queue", "step", "answer", "worker", "playout", "jitter")
+
+
+class SessionLatency:
+    """One session's latency by stage, and how many of its frames were answered late."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.stages = {stage: LatencyWindow(clock) for stage in STAGES}
+        self.frames = 0
+        self.missed = 0
+
+
+class Metrics(Collector):
+    """The registry behind `/metrics`, and the one place where times are observed. Event loop only."""
+
+    def __init__(self, seats: Seats, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._live: dict[str, SessionLatency] = {}
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._registry.register(self)
+        self._latency = Histogram(
+            "moshi_latency_seconds",
+            "Latency by stage, all sessions",
+            ["stage"],
+            buckets=_LATENCY_BUCKETS,
+            registry=self._registry,
+        )
+        self._frames = self._counter("moshi_frames", "Frames answered")
+        self._missed = self._counter(
+            "moshi_missed_frames", "Frames answered over 80 ms after they were complete"
+        )
+        self._ended = self._counter("moshi_sessions_ended", "Sessions that are over, by reason", "reason")
+        self._refusals = self._counter("moshi_refusals", "Sessions and seats refused, by reason", "reason")
+        self._batch = Histogram(
+            "moshi_step_batch_size",
+            "Sessions answered in one step",
+            buckets=_BATCH_BUCKETS,
+            registry=self._registry,
+        )
+        self._gauge("moshi_seats", "Sessions that this engine can hold", lambda: seats.total)
+        self._gauge("moshi_seats_used", "Seats in calls or reserved", lambda: seats.in_calls + seats.reserved)
+
+    def begin(self, session: str) -> None:
+        """A session is live: its series appear with its first frame."""
+        self._live[session] = SessionLatency(self._clock)
+
+    def end(self, session: str, reason: str) -> SessionLatency:
+        """A session is over: its series are gone. What it measured is returned, for the log."""
+        self._ended.labels(reason).inc()
+        return self._live.pop(session)
+
+    def stepped(self, batch_size: int) -> None:
+        """Count a step."""
+        self._batch.observe(batch_size)
+
+    def answered(self, session: str, result: StepResult) -> None:
+        """The answer to a frame has left the engine, now."""
+        answer_s = self._clock() - result.frame.complete_at
+        self.observe(session, "queue", result.began_at - result.frame.complete_at)
+        self.observe(session, "step", result.ended_at - result.began_at)
+        self.observe(session, "answer", answer_s)
+        live = self._live.get(session)
+        missed = answer_s > FRAME_S
+        self._frames.inc()
+        self._missed.inc(missed)
+        if live is not None:
+            live.frames += 1
+            live.missed += missed
+
+    def observe(self, session: str, stage: str, seconds: float) -> None:
+        """Count `seconds` in one of `STAGES`."""
+        self._latency.labels(stage).observe(seconds)
+        live = self._live.get(session)
+        if live is not None:
+            live.stages[stage].observe(seconds)
+
+    def refused(self, reason: str) -> None:
+        """Count a session or a seat that was refused."""
+        self._refusals.labels(reason).inc()
+
+    def collect(self) -> Iterator[Metric]:
+        """The live sessions' quantiles of the last minute (Prometheus' summary, without sum and count)."""
+        summary = Metric(
+            "moshi_session_latency_seconds",
+            "Latency of a live session by stage, over the last minute",
+            "summary",
+        )
+        for session, live in self._live.items():
+            for stage, window in live.stages.items():
+                for quantile, seconds in zip(QUANTILES, window.last_minute() or (), strict=False):
+                    labels = {"session": session, "stage": stage, "quantile": str(quantile)}
+                    summary.add_sample(summary.name, labels, seconds)
+        yield summary
+
+    def text(self) -> bytes:
+        """The page in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def _counter(self, name: str, description: str, *labels: str) -> Counter:
+        return Counter(name, description, labels, registry=self._registry)
+
+    def _gauge(self, name: str, description: str, value: Callable[[], float]) -> None:
+        Gauge(name, description, registry=self._registry).set_function(value)

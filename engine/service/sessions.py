@@ -1,0 +1,146 @@
+"""The live sessions of an engine: opened into a seat and a slot, fed with answers, closed."""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from engine.errors import EngineDraining, EngineError, Refused, SessionError
+from engine.protocol import Failure, Ready, Report, SessionRequest
+from engine.service.latency_window import QUANTILES
+from engine.service.metrics import Metrics, SessionLatency
+from engine.service.seats import Seats
+from engine.service.session import Session
+from engine.step.frames import FRAME_S, Sampling, StepResult
+from engine.step.ready_queue import Join, ReadyQueue
+from engine.step.slots import SlotPool
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """What sessions need of the model: its name, its delay, its default sampling, its pieces of text."""
+
+    name: str
+    delay_frames: int
+    sampling: Sampling
+    piece: Callable[[int], str]
+
+
+class Sessions:
+    """Sessions by slot. Used from the event loop alone. `idle` is set while there are none."""
+
+    def __init__(
+        self,
+        model: ServedModel,
+        seats: Seats,
+        queue: ReadyQueue,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.state: Literal["open", "draining", "broken"] = "open"
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._model = model
+        self._seats = seats
+        self._queue = queue
+        self._metrics = metrics
+        self._clock = clock
+        self._slots = SlotPool(seats.total)
+        self._live: dict[int, Session] = {}
+
+    @property
+    def live(self) -> int:
+        """How many sessions are live."""
+        return len(self._live)
+
+    def reserve(self, seat: str, ttl_s: float) -> None:
+        """Keep a seat. Raises EngineFull, EngineDraining, SessionError."""
+        try:
+            self._check_open()
+            self._seats.reserve(seat, ttl_s)
+        except Refused as refusal:
+            self._metrics.refused(refusal.code)
+            raise
+
+    def open(self, request: SessionRequest) -> tuple[Session, Ready]:
+        """A session, and what its client is told first. Raises EngineFull, EngineDraining, SessionError."""
+        for name, value in (("voice", request.voice), ("prompt", request.prompt)):
+            if value is not None:
+                raise SessionError(f"{self._model.name} takes no {name}: leave it out")
+        try:
+            self._check_open()
+            self._seats.enter(request.seat)
+        except Refused as refusal:
+            self._metrics.refused(refusal.code)
+            raise
+        sampling = request.sampling(self._model.sampling)
+        if request.seed is None:
+            sampling = replace(sampling, seed=secrets.randbits(32))
+        session = Session(
+            secrets.token_hex(8), self._slots.take(), self._queue.put, self._model.piece, self._clock
+        )
+        self._live[session.slot.index] = session
+        self.idle.clear()
+        self._queue.join(Join(session.slot, sampling))
+        self._metrics.begin(session.id)
+        log.info("call began", extra={"session": session.id})
+        delay_ms = round(1000 * FRAME_S * self._model.delay_frames)
+        return session, Ready(session.id, self._model.name, sampling.seed, delay_ms)
+
+    def close(self, session: Session, reason: str, failure: EngineError | None = None) -> None:
+        """End a session; its seat is free at once. A session that has ended already stays as it is."""
+        if self._live.get(session.slot.index) is not session:
+            return
+        del self._live[session.slot.index]
+        self._queue.leave(session.slot)
+        self._slots.free(session.slot)
+        self._seats.leave()
+        if not self._live:
+            self.idle.set()
+        session.finish(reason, Failure(failure.code, str(failure)) if failure else None)
+        measured = self._metrics.end(session.id, reason)
+        log.info("call ended", extra={"session": session.id, "reason": reason, **_summary(measured)})
+
+    def deliver(self, results: list[StepResult]) -> None:
+        """Hand the answers of one step to their sessions; an answer whose session has left is dropped."""
+        self._metrics.stepped(len(results))
+        for result in results:
+            session = self._live.get(result.frame.slot.index)
+            if session is None or session.slot != result.frame.slot:
+                continue
+            try:
+                session.answer(result)
+            except SessionError as error:
+                self.close(session, "error", error)
+
+    def report(self, session: Session, report: Report) -> None:
+        """Observe what a client measured on its side."""
+        for stage, micros in (
+            ("worker", report.worker_us),
+            ("playout", report.playout_us),
+            ("jitter", report.jitter_us),
+        ):
+            self._metrics.observe(session.id, stage, micros / 1e6)
+
+    def close_all(self, reason: str, failure: EngineError | None = None) -> None:
+        """End every session."""
+        for session in list(self._live.values()):
+            self.close(session, reason, failure)
+
+    def _check_open(self) -> None:
+        if self.state != "open":
+            raise EngineDraining
+
+
+def _summary(measured: SessionLatency) -> dict[str, int | float]:
+    """The numbers of a call for its log line: frames, missed, p50/p95/p99 of each stage."""
+    summary: dict[str, int | float] = {"frames": measured.frames, "missed": measured.missed}
+    for stage, window in measured.stages.items():
+        for quantile, seconds in zip(QUANTILES, window.whole_call() or (), strict=False):
+            summary[f"{stage}_p{100 * quantile:g}_ms"] = round(1000 * seconds, 1)
+    return summary

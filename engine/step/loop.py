@@ -1,0 +1,98 @@
+"""The thread that owns the device: take what is ready, run it, hand the answers back. Knows no socket."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Thread
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.step.frames import Frame, Sampling, StepResult
+from engine.step.ready_queue import Join, ReadyQueue
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutput:
+    """A step's answers: `pcm` int16 [B, 1920], `text` int64 [B], `codes` and `user_codes` int64 [B, K]."""
+
+    pcm: NDArray[np.int16]
+    text: NDArray[np.int64]
+    codes: NDArray[np.int64]
+    user_codes: NDArray[np.int64]
+
+
+class Runner(Protocol):
+    """The model on a device, called from one thread alone."""
+
+    def join(self, joins: Mapping[int, Sampling]) -> None:
+        """Give each slot a fresh state and prime it, so that its first frame is answered with sound."""
+
+    def step(self, slots: Sequence[int], pcm: NDArray[np.int16]) -> StepOutput:
+        """Answer one frame of each slot. `pcm` is int16 [B, 1920]; no slot stands twice in `slots`."""
+
+
+class StepLoop:
+    """Steps `runner` on a thread of its own until `stop`.
+
+    `deliver` gets the answers of each step and `failed` the error that ended the loop, both on the step's
+    thread.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        queue: ReadyQueue,
+        deliver: Callable[[list[StepResult]], None],
+        failed: Callable[[Exception], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._runner = runner
+        self._queue = queue
+        self._deliver = deliver
+        self._failed = failed
+        self._clock = clock
+        self._thread = Thread(target=self._run, name="step", daemon=True)
+
+    def start(self) -> None:
+        """Begin to step."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the step that is running."""
+        self._queue.close()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while (work := self._queue.take()) is not None:
+                if isinstance(work[0], Join):
+                    self._runner.join({join.slot.index: join.sampling for join in work})
+                else:
+                    self._deliver(self._step(work))
+        except Exception as error:  # whatever it is, every session must hear of it
+            log.exception("the step failed")
+            self._failed(error)
+
+    def _step(self, frames: list[Frame]) -> list[StepResult]:
+        began_at = self._clock()
+        slots = [frame.slot.index for frame in frames]
+        out = self._runner.step(slots, np.stack([frame.pcm for frame in frames]))
+        ended_at = self._clock()
+        return [
+            StepResult(
+                frame=frame,
+                pcm=out.pcm[row],
+                text_token=int(out.text[row]),
+                codes=out.codes[row],
+                user_codes=out.user_codes[row],
+                began_at=began_at,
+                ended_at=ended_at,
+                batch_size=len(frames),
+            )
+            for row, frame in enumerate(frames)
+        ]

@@ -1,0 +1,126 @@
+import asyncio
+import logging
+import re
+
+import aiohttp
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from engine.client import EngineSession
+from engine.errors import EngineFull
+from engine.protocol import Audio, Report, SessionRequest
+from engine.service.metrics import Metrics
+from engine.service.seats import Seats
+from engine.step.frames import Frame, SlotRef, StepResult
+from tests.engine.service.conftest import RunningEngine
+
+SILENCE = b"\0" * 3840
+
+
+async def samples(engine: RunningEngine) -> dict[str, float]:
+    """`name{label=value,...}` to value."""
+    async with aiohttp.ClientSession() as http, http.get(f"{engine.http}/metrics") as answer:
+        return parsed(await answer.text())
+
+
+def parsed(page: str) -> dict[str, float]:
+    found = {}
+    for family in text_string_to_metric_families(page):
+        for sample in family.samples:
+            labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
+            found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
+    return found
+
+
+async def talk(session: EngineSession, frames: int) -> None:
+    for number in range(frames):
+        await session.send(SILENCE)
+        async for event in session:
+            if isinstance(event, Audio):
+                await session.report(Report(number, 21_000, 40_000, 35_000))
+                break
+
+
+async def test_a_live_session_shows_its_quantiles_and_takes_them_along(
+    engine: RunningEngine,
+) -> None:
+    session = await engine.client.open(SessionRequest())
+    await talk(session, 5)
+    async with asyncio.timeout(5):
+        while True:
+            page = await samples(engine)
+            mine = {name: value for name, value in page.items() if f"session={session.ready.session}" in name}
+            if len(mine) == 18:
+                break
+    for stage in ("queue", "step", "answer", "worker", "playout", "jitter"):
+        for quantile in ("0.5", "0.95", "0.99"):
+            name = f"quantile={quantile},session={session.ready.session},stage={stage}"
+            assert f"moshi_session_latency_seconds{{{name}}}" in mine
+    worker = f"moshi_session_latency_seconds{{quantile=0.99,session={session.ready.session},stage=worker}}"
+    assert mine[worker] == pytest.approx(0.021, rel=0.011)
+    assert page["moshi_seats"] == 2
+    assert page["moshi_seats_used"] == 1
+    assert page["moshi_frames_total"] == 5
+    assert page["moshi_latency_seconds_count{stage=answer}"] == 5
+    assert page["moshi_latency_seconds_count{stage=jitter}"] == 5
+    assert page["moshi_step_batch_size_count"] == 5
+
+    await session.end()
+    async for _ in session:
+        pass
+    page = await samples(engine)
+    assert not [name for name in page if "moshi_session_latency_seconds" in name]
+    assert page["moshi_sessions_ended_total{reason=hang_up}"] == 1
+    assert page["moshi_seats_used"] == 0
+    assert page["moshi_latency_seconds_count{stage=answer}"] == 5
+
+
+async def test_refusals_are_counted_by_reason(engine: RunningEngine) -> None:
+    await engine.client.reserve("a")
+    await engine.client.reserve("b")
+    for attempt in (engine.client.open(SessionRequest()), engine.client.reserve("c")):
+        with pytest.raises(EngineFull):
+            await attempt
+    assert (await samples(engine))["moshi_refusals_total{reason=engine_full}"] == 2
+
+
+async def test_a_call_leaves_one_line_with_its_numbers(
+    engine: RunningEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    session = await engine.client.open(SessionRequest())
+    await talk(session, 3)
+    await session.end()
+    async for _ in session:
+        pass
+    (line,) = [record for record in caplog.records if record.message == "call ended"]
+    values = vars(line)
+    assert (values["session"], values["frames"], values["reason"]) == (session.ready.session, 3, "hang_up")
+    assert values["worker_p95_ms"] == pytest.approx(21, rel=0.011)
+    assert re.fullmatch(r"[0-9a-f]{16}", values["session"])
+
+
+def test_an_answer_over_80_ms_is_a_miss() -> None:
+    now = 10.0
+    metrics = Metrics(Seats(1), clock=lambda: now)
+    metrics.begin("s")
+    frame = Frame(SlotRef(0, 1), 0, np.zeros(1920, np.int16), complete_at=0.0)
+
+    def result() -> StepResult:
+        tokens = np.zeros(8, np.int64)
+        return StepResult(frame, frame.pcm, 3, tokens, tokens, began_at=0.01, ended_at=0.02, batch_size=1)
+
+    for now in (0.079, 0.080, 0.081, 5.0):  # noqa: B007  # the clock reads it
+        metrics.answered("s", result())
+    assert parsed(metrics.text().decode())["moshi_missed_frames_total"] == 2
+    measured = metrics.end("s", "hang_up")
+    assert (measured.frames, measured.missed) == (4, 2)
+
+
+def test_what_comes_late_of_an_ended_session_counts_for_the_fleet_alone() -> None:
+    metrics = Metrics(Seats(1))
+    metrics.observe("gone", "worker", 0.02)
+    page = parsed(metrics.text().decode())
+    assert page["moshi_latency_seconds_count{stage=worker}"] == 1
+    assert not [name for name in page if "gone" in name]

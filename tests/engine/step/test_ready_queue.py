@@ -1,0 +1,63 @@
+from threading import Thread
+
+import numpy as np
+
+from engine.step.frames import Frame, Sampling, SlotRef
+from engine.step.ready_queue import Join, ReadyQueue
+
+SILENCE = np.zeros(1920, np.int16)
+
+
+def frame(slot: int, number: int) -> Frame:
+    return Frame(SlotRef(slot, 1), number, SILENCE, complete_at=0.0)
+
+
+def taken(queue: ReadyQueue) -> list[tuple[int, int]]:
+    work = queue.take()
+    assert work is not None
+    return [(item.slot.index, item.number) for item in work if isinstance(item, Frame)]
+
+
+def test_all_that_is_ready_goes_into_one_step_oldest_first() -> None:
+    queue = ReadyQueue()
+    for slot in (2, 0, 1):
+        queue.put(frame(slot, 0))
+    assert taken(queue) == [(2, 0), (0, 0), (1, 0)]
+
+
+def test_a_session_that_is_behind_has_one_frame_a_step_and_keeps_its_order() -> None:
+    queue = ReadyQueue()
+    for item in (frame(0, 0), frame(0, 1), frame(1, 0), frame(0, 2)):
+        queue.put(item)
+    assert [taken(queue) for _ in range(3)] == [[(0, 0), (1, 0)], [(0, 1)], [(0, 2)]]
+
+
+def test_a_join_goes_before_every_frame() -> None:
+    queue = ReadyQueue()
+    queue.put(frame(0, 5))
+    join = Join(SlotRef(1, 1), Sampling())
+    queue.join(join)
+    queue.put(frame(1, 0))
+    assert queue.take() == [join]
+    assert taken(queue) == [(0, 5), (1, 0)]
+
+
+def test_nothing_of_a_session_that_left_is_stepped() -> None:
+    queue = ReadyQueue()
+    queue.join(Join(SlotRef(0, 1), Sampling()))
+    queue.put(frame(0, 0))
+    queue.put(frame(1, 0))
+    queue.leave(SlotRef(0, 1))
+    assert taken(queue) == [(1, 0)]
+
+
+def test_take_waits_for_work_and_ends_when_the_queue_closes() -> None:
+    queue = ReadyQueue()
+    results: list[object] = []
+    thread = Thread(target=lambda: results.extend([queue.take(), queue.take()]))
+    thread.start()
+    waiting = frame(3, 0)
+    queue.put(waiting)
+    queue.close()
+    thread.join(5)
+    assert results in ([[waiting], None], [None, None])
