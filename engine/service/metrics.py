@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
-from prometheus_client.core import Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from engine.service.latency_window import QUANTILES, LatencyWindow
@@ -102,18 +102,28 @@ class Metrics(Collector):
         self._refusals.labels(reason).inc()
 
     def collect(self) -> Iterator[Metric]:
-        """The live sessions' quantiles of the last minute (Prometheus' summary, without sum and count)."""
-        summary = Metric(
+        """The live sessions: quantiles of the last minute, as a bare summary; frames and misses."""
+        latency = Metric(
             "moshi_session_latency_seconds",
             "Latency of a live session by stage, over the last minute",
             "summary",
         )
+        frames = CounterMetricFamily(
+            "moshi_session_frames", "Frames of a live session answered", labels=["session"]
+        )
+        missed = CounterMetricFamily(
+            "moshi_session_missed_frames",
+            "Those answered over 80 ms after they were complete",
+            labels=["session"],
+        )
         for session, live in self._live.items():
+            frames.add_metric([session], live.frames)
+            missed.add_metric([session], live.missed)
             for stage, window in live.stages.items():
                 for quantile, seconds in zip(QUANTILES, window.last_minute() or (), strict=False):
                     labels = {"session": session, "stage": stage, "quantile": str(quantile)}
-                    summary.add_sample(summary.name, labels, seconds)
-        yield summary
+                    latency.add_sample(latency.name, labels, seconds)
+        yield from (latency, frames, missed)
 
     def text(self) -> bytes:
         """The page in Prometheus' text format."""
