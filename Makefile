@@ -1,0 +1,42 @@
+# `make` lists what there is to do. LIVEKIT_URL, from the environment or .env.local, names a LiveKit server to use instead of
+# one of our own; a livekit-server on the PATH saves building it.
+LIVEKIT_URL ?= $(shell sed -n 's/^LIVEKIT_URL=//p' .env.local 2>/dev/null)
+livekit_server := $(if $(shell command -v livekit-server),,bin/livekit-server)
+run_in_venv := .venv/bin/python -m
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /    make \1 \t/p' Makefile | expand -t 20
+
+setup: .venv/ready $(if $(LIVEKIT_URL),,$(livekit_server))  ## install everything into .venv, build a LiveKit server
+
+run: setup  ## start LiveKit, the engine and the worker; Ctrl-C stops them
+	@$(run_in_venv) deploy.run
+
+test: .venv/ready $(livekit_server)  ## run all tests
+	OMP_NUM_THREADS=1 $(run_in_venv) pytest
+
+lint: .venv/ready  ## check style and types
+	$(run_in_venv) ruff check .
+	$(run_in_venv) ruff format --check .
+	$(run_in_venv) mypy
+
+fix: .venv/ready  ## format, and repair what can be repaired
+	$(run_in_venv) ruff check --fix .
+	$(run_in_venv) ruff format .
+
+bench: .venv/ready  ## measure the engine on this machine
+	$(run_in_venv) engine bench
+
+lock: .venv/ready  ## pin what pyproject.toml asks for (UPGRADE=1: the newest of all)
+	deploy/requirements/lock.sh
+
+clean:  ## remove all that was installed and built
+	rm -rf .venv .reference .cache bin build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+
+.PHONY: help setup run test lint fix bench lock clean
+
+.venv/ready: $(wildcard deploy/requirements/*.txt) pyproject.toml deploy/setup.sh
+	@PYTHON="$(PYTHON)" deploy/setup.sh
+
+bin/livekit-server: $(wildcard deploy/livekit-server/*)
+	@deploy/livekit-server/build.sh

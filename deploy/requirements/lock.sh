@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Writes the requirement files from pyproject.toml and the .in files: every version with its hashes, for each platform and
+# Python that the project runs on. Versions that still fit stay; `make lock UPGRADE=1` takes the newest.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+lock() {
+    ../../.venv/bin/uv pip compile "$@" ${UPGRADE:+--upgrade} --universal --python-version 3.11 --generate-hashes \
+        --no-emit-index-url --no-annotate --custom-compile-command "make lock" --quiet
+}
+
+lock ../../pyproject.toml --extra all -o all.txt
+lock dev.in -c all.txt -o dev.txt
+lock reference.in --no-deps -o reference.txt
+lock installer.in -o installer.txt

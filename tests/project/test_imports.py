@@ -1,0 +1,104 @@
+"""Imports point one way, and each side can be installed without the other's libraries."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# Bottom first. A module may import from its own unit and from the lines before its own.
+LAYERS = (
+    ("engine.errors", "engine.step.frames"),
+    ("engine.environment", "engine.protocol", "engine.audio_files", "engine.models.config", "engine.parrot"),
+    ("engine.settings", "engine.client", "engine.state"),
+    ("engine.models",),
+    ("engine.checkpoint",),
+    ("engine.step",),
+    ("engine.service",),
+    ("engine.bench", "engine.device", "engine.logs", "engine.recordings", "engine.parrot.measure"),
+    ("engine.cli", "engine.parrot.build"),
+    ("engine.__main__",),
+)
+HEIGHT = {unit: height for height, units in enumerate(LAYERS) for unit in units}
+
+WITHOUT_TORCH = (
+    "engine",
+    "engine.audio_files",
+    "engine.client",
+    "engine.environment",
+    "engine.errors",
+    "engine.models.config",
+    "engine.protocol",
+    "engine.settings",
+    "engine.step.frames",
+)
+
+
+def modules(package: str) -> list[str]:
+    paths = (path.relative_to(ROOT).with_suffix("") for path in (ROOT / package).rglob("*.py"))
+    return sorted(".".join(path.parts).removesuffix(".__init__") for path in paths)
+
+
+def source(module: str) -> Path:
+    path = ROOT.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def imports(module: str) -> Iterator[str]:
+    """Every module that this one imports, at the top or inside a function."""
+    for node in ast.walk(ast.parse(source(module).read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} has a relative import in line {node.lineno}"
+            for alias in node.names:
+                submodule = f"{node.module}.{alias.name}"
+                yield submodule if source(submodule).exists() else str(node.module)
+
+
+def unit(module: str) -> str:
+    """The unit of LAYERS that the module belongs to, the closest if there are several."""
+    own = [unit for unit in HEIGHT if module == unit or module.startswith(unit + ".")]
+    assert own, f"{module} has no place in LAYERS: give it one"
+    return max(own, key=len)
+
+
+@pytest.mark.parametrize("module", [name for name in modules("engine") if name != "engine"])
+def test_a_module_of_the_engine_imports_only_what_lies_below_it(module: str) -> None:
+    for imported in imports(module):
+        if imported.startswith("engine.") and unit(imported) != unit(module):
+            assert HEIGHT[unit(imported)] < HEIGHT[unit(module)], f"{module} imports {imported}"
+        assert imported.split(".")[0] not in ("worker", "livekit"), f"{module} imports {imported}"
+
+
+@pytest.mark.parametrize("module", modules("worker"))
+def test_a_module_of_the_worker_takes_nothing_of_the_engine_that_needs_torch(module: str) -> None:
+    for imported in imports(module):
+        if imported.split(".")[0] == "engine":
+            assert imported in WITHOUT_TORCH, f"{module} imports {imported}"
+        assert imported.split(".")[0] != "torch", f"{module} imports torch"
+
+
+def import_without(library: str, names: list[str]) -> subprocess.CompletedProcess[str]:
+    """Imports the modules where importing `library` fails, with a traceback that says who did it."""
+    code = f"import sys; sys.modules[{library!r}] = None; import {', '.join(names)}"
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_the_client_side_of_the_engine_imports_without_torch() -> None:
+    result = import_without("torch", list(WITHOUT_TORCH))
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_whole_worker_imports_without_torch() -> None:
+    result = import_without("torch", [name for name in modules("worker") if not name.endswith("__main__")])
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_whole_engine_imports_without_livekit() -> None:
+    result = import_without("livekit", [name for name in modules("engine") if not name.endswith("__main__")])
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,79 @@
+"""The requirement files: complete, hashed, for every platform, and silent about where packages come from."""
+
+import re
+import tomllib
+from itertools import product
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "deploy" / "requirements").glob("*.txt"))
+PLATFORMS = {
+    "linux x86-64": {"sys_platform": "linux", "platform_system": "Linux", "platform_machine": "x86_64"},
+    "linux aarch64": {"sys_platform": "linux", "platform_system": "Linux", "platform_machine": "aarch64"},
+    "macos arm64": {"sys_platform": "darwin", "platform_system": "Darwin", "platform_machine": "arm64"},
+}
+PYTHONS = ("3.11", "3.12", "3.13")
+
+
+def entries(file: Path) -> list[str]:
+    """The file's logical lines, without comments."""
+    text = re.sub(r"\s*\\\n\s*", " ", file.read_text())
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def pins(file: Path) -> list[Requirement]:
+    return [Requirement(line.split(" --hash")[0]) for line in entries(file)]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_every_entry_is_one_version_with_its_hashes(file: Path) -> None:
+    assert entries(file)
+    for line in entries(file):
+        assert re.fullmatch(r"[\w.-]+==[\w.+]+( ; [^#]+?)?( --hash=sha256:[0-9a-f]{64})+", line), line[:80]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_no_file_says_where_packages_come_from(file: Path) -> None:
+    assert not re.search(r"://|--(extra-)?index|--find-links|--trusted-host|file:|^/", file.read_text(), re.M)
+
+
+@pytest.mark.parametrize(("platform", "python"), list(product(PLATFORMS, PYTHONS)))
+def test_every_dependency_is_pinned_once_on_each_platform_at_a_version_the_project_takes(
+    platform: str, python: str
+) -> None:
+    environment = {
+        **PLATFORMS[platform],
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = [Requirement(line) for line in (*project["dependencies"], *extras["engine"], *extras["worker"])]
+    pinned: dict[str, list[str]] = {}
+    for pin in pins(ROOT / "deploy" / "requirements" / "all.txt"):
+        if pin.marker is None or pin.marker.evaluate(environment):
+            version = str(pin.specifier).removeprefix("==")
+            pinned.setdefault(canonicalize_name(pin.name), []).append(version)
+    assert [name for name, versions in pinned.items() if len(versions) > 1] == []
+    for requirement in wanted:
+        (version,) = pinned.get(canonicalize_name(requirement.name), ["none"])
+        assert version != "none", f"{requirement.name} is not in all.txt: make lock"
+        assert requirement.specifier.contains(version), f"{requirement} but all.txt has {version}: make lock"
+
+
+def test_the_tools_leave_the_products_own_versions_alone() -> None:
+    folder = ROOT / "deploy" / "requirements"
+    product_pins = {(pin.name, str(pin.specifier)) for pin in pins(folder / "all.txt")}
+    names = {name for name, _ in product_pins}
+    for pin in pins(folder / "dev.txt"):
+        assert pin.name not in names or (pin.name, str(pin.specifier)) in product_pins, pin.name
+
+
+def test_the_reference_is_the_version_that_parity_is_claimed_with() -> None:
+    assert "moshi==0.2.13" in [str(pin) for pin in pins(ROOT / "deploy" / "requirements" / "reference.txt")]
