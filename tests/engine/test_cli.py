@@ -1,0 +1,196 @@
+"""The commands as a user types them; only `serve` needs a process of its own."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from safetensors.numpy import load_file, save_file
+
+from engine.cli import main
+from engine.client import EngineClient
+from engine.protocol import Audio, SessionRequest
+
+Command = Callable[..., int]
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Command:
+    def run(*arguments: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["moshi-engine", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert isinstance(end.value.code, int)
+        return end.value.code
+
+    return run
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """1.3 s: a tone with pauses, 16 kHz, two channels."""
+    time_s = np.arange(20_800) / 16_000
+    tone = 0.3 * np.sin(2 * np.pi * 440 * time_s) * (time_s % 0.5 < 0.3)
+    path = tmp_path / "in.wav"
+    soundfile.write(path, np.stack([tone, tone], axis=1), 16_000)
+    return path
+
+
+def test_a_recording_gets_an_answer_with_all_its_tokens_and_words(
+    engine: Command, recording: Path, tmp_path: Path
+) -> None:
+    out, codes, words = tmp_path / "out.wav", tmp_path / "codes.safetensors", tmp_path / "words.jsonl"
+    assert engine("run", recording, out, "--codes", codes, "--transcript", words) == 0
+    frames = 17  # 1.3 s are 16.25 frames
+    sound, rate = soundfile.read(out, dtype="int16")
+    assert (sound.shape, rate) == ((frames * 1920,), 24_000)
+    assert soundfile.info(out).subtype == "PCM_16"
+    tokens = load_file(codes)["tokens"]
+    assert (tokens.shape, str(tokens.dtype)) == ((frames, 17), "int64")
+    lines = [json.loads(line) for line in words.read_text().splitlines()]
+    spoken = [number for number, text in enumerate(tokens[:, 0]) if text not in (0, 3)]
+    assert [line["frame"] for line in lines] == spoken
+    assert all(line["time_s"] == pytest.approx(line["frame"] * 0.08) for line in lines)
+
+
+def test_the_same_seed_gives_the_same_answer_and_another_one_another(
+    engine: Command, recording: Path, tmp_path: Path
+) -> None:
+    def tokens(name: str, *options: object) -> np.ndarray:
+        file = tmp_path / name
+        wav = tmp_path / "out.wav"
+        assert engine("run", recording, wav, "--checkpoint", "random:tiny", "--codes", file, *options) == 0
+        found: np.ndarray = load_file(file)["tokens"]
+        return found
+
+    first = tokens("a", "--seed", 7)
+    assert np.array_equal(first, tokens("b", "--seed", 7))
+    assert not np.array_equal(first, tokens("c", "--seed", 8))
+    greedy = tokens("d", "--seed", 7, "--temperature", 0)
+    assert np.array_equal(greedy, tokens("e", "--seed", 8, "--temperature", 0))
+    warm_text = tokens("f", "--seed", 7, "--temperature", 0, "--temperature-text", 0.9)
+    assert not np.array_equal(greedy, warm_text)
+
+
+def test_codes_go_to_a_file_and_back_to_sound(engine: Command, recording: Path, tmp_path: Path) -> None:
+    codes, out = tmp_path / "codes.safetensors", tmp_path / "out.wav"
+    assert engine("encode", recording, codes) == 0
+    assert engine("decode", codes, out) == 0
+    found = load_file(codes)["codes"]
+    assert (found.shape, str(found.dtype)) == ((8, 17), "int64")
+    sound, _ = soundfile.read(out)
+    spectrum = np.abs(np.fft.rfft(sound))
+    assert np.fft.rfftfreq(len(sound), 1 / 24_000)[spectrum.argmax()] == pytest.approx(440, abs=15)
+
+
+def test_fewer_codebooks_are_a_prefix_of_all(engine: Command, recording: Path, tmp_path: Path) -> None:
+    few, all_of_them = tmp_path / "few", tmp_path / "all"
+    assert engine("encode", recording, few, "--codebooks", 3) == 0
+    assert engine("encode", recording, all_of_them) == 0
+    assert np.array_equal(load_file(few)["codes"], load_file(all_of_them)["codes"][:3])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("run", "missing.wav", "out.wav"), "cannot read missing.wav"),
+        (("run", "IN", "/no/such/folder/out.wav"), "cannot write /no/such/folder/out.wav"),
+        (("run", "IN", "out.wav", "--checkpoint", "random:huge"), "random:moshi-7b or random:tiny"),
+        (("run", "IN", "out.wav", "--checkpoint", "./nowhere"), "nowhere"),
+        (("encode", "IN", "codes", "--codebooks", "9"), "--codebooks 9: this codec has 8; give 1 to 8"),
+        (("encode", "IN", "codes", "--codebooks", "0"), "give 1 to 8"),
+        (("decode", "IN", "out.wav"), "give a file that `encode` wrote"),
+        (("bench", "--sessions", "1,two"), "--sessions 1,two: give numbers"),
+        (("serve", "--host", "0.0.0.0"), "set ENGINE_TOKEN"),
+        (("serve", "--slots", "0"), "ENGINE_SLOTS"),
+    ],
+)
+def test_what_the_user_got_wrong_is_one_line_and_exit_code_2(
+    engine: Command,
+    recording: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    says: str,
+) -> None:
+    monkeypatch.chdir(recording.parent)
+    assert engine(*(recording if argument == "IN" else argument for argument in arguments)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") <= 2
+    assert says in error
+
+
+@pytest.mark.parametrize(
+    ("codes", "says"),
+    [
+        ({"codes": np.full((8, 3), 5000)}, "codes of this codec are 0 to 1023"),
+        ({"codes": np.full((9, 3), 1)}, "1 to 8 codebooks"),
+        ({"codes": np.full((8, 3), 1, np.int32)}, "no int64 `codes`"),
+        ({"tokens": np.full((8, 3), 1)}, "no int64 `codes`"),
+    ],
+)
+def test_codes_that_the_codec_cannot_decode_are_refused(
+    engine: Command,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    codes: dict[str, np.ndarray],
+    says: str,
+) -> None:
+    file = tmp_path / "codes"
+    save_file(codes, file)
+    assert engine("decode", file, tmp_path / "out.wav") == 2
+    assert says in capsys.readouterr().err
+
+
+def test_an_option_that_does_not_exist_is_exit_code_2(
+    engine: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert engine("run", "a", "b", "--temprature", 1) == 2
+    assert "--temprature" in capsys.readouterr().err
+
+
+def test_the_benchmark_prints_and_saves_a_row_for_each_level(
+    engine: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bench.json"
+    arguments = ("bench", "--checkpoint", "random:tiny", "--sessions", "1,3", "--steps", 10, "--json", file)
+    assert engine(*arguments) == 0
+    report = json.loads(file.read_text())
+    assert [(level["sessions"], level["steps"]) for level in report["levels"]] == [(1, 10), (3, 10)]
+    assert all(0 < level["p50_ms"] <= level["p99_ms"] <= level["max_ms"] for level in report["levels"])
+    assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["sessions", "p50"]
+
+
+async def test_serving_ends_with_the_last_call_after_a_sigterm(tmp_path: Path) -> None:
+    path = tmp_path / "engine.sock"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ENGINE_")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "engine", "serve", "--port", "0", "--socket", str(path), "--slots", "1"),
+        stderr=asyncio.subprocess.PIPE,
+        env=environment,
+    )
+    assert process.stderr is not None
+    while b"ready model=parrot seats=1" not in (line := await process.stderr.readline()):
+        assert line, "the engine ended before it was ready"
+    async with EngineClient(f"unix:{path}") as client:
+        session = await client.open(SessionRequest(seed=1))
+        process.send_signal(signal.SIGTERM)
+        await session.send(b"\0" * 7680)
+        answered = 0
+        async for event in session:
+            answered += isinstance(event, Audio)
+            if answered == 2:
+                await session.end()
+        assert answered == 2
+    rest = (await process.stderr.read()).decode()
+    assert await asyncio.wait_for(process.wait(), 20) == 0
+    assert "call ended" in rest
+    assert "frames=2" in rest
+    assert not path.exists()
