@@ -1,0 +1,308 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import cast
+
+import numpy as np
+import pytest
+from livekit import rtc
+
+from engine.client import EngineClient
+from engine.protocol import FRAME_BYTES, Ended, Failure
+from tests.fake_engine import FakeEngine, serving
+from tests.worker.fakes import FakePerson, FakePublication, FakeRoom, FakeSource
+from tests.worker.waiting import until
+from worker.audio_in import CAPACITY_FRAMES
+from worker.call import UNANSWERED_FRAMES, Call, CallLimits, Reason
+
+Begin = Callable[..., "asyncio.Task[Reason]"]
+HOUR = CallLimits(max_s=3600)
+
+
+def tone(number: int) -> bytes:
+    """80 ms that can be told from those of another number."""
+    return np.full(FRAME_BYTES // 2, 1000 + number, "<i2").tobytes()
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[FakeEngine]:
+    async with serving(FakeEngine()) as engine:
+        yield engine
+
+
+@pytest.fixture
+async def client(engine: FakeEngine) -> AsyncIterator[EngineClient]:
+    async with EngineClient(engine.url) as client:
+        yield client
+
+
+@pytest.fixture
+async def begin(client: EngineClient, sound_card: FakeSource) -> AsyncIterator[Begin]:
+    """Begins a call in a room, and sees to its end."""
+    calls: list[asyncio.Task[Reason]] = []
+
+    def begin(room: FakeRoom, limits: CallLimits = HOUR) -> asyncio.Task[Reason]:
+        call = Call("job1", cast(rtc.Room, room), client, limits)
+        calls.append(asyncio.create_task(call.run()))
+        return calls[-1]
+
+    yield begin
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_the_caller_hears_the_engines_answer_to_what_they_said(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    ada, room = FakePerson("ada"), FakeRoom()
+    running = begin(room)
+    room.enter(ada)
+    room.speak(ada).say(tone(1), tone(2), tone(3))
+    await until(lambda: len(sound_card.played) == 3)
+    assert engine.frames == [tone(1), tone(2), tone(3)]
+    assert sound_card.played == [bytes(FRAME_BYTES), tone(1), tone(2)]
+    room.leave(ada)
+    assert await running is Reason.CALLER_LEFT
+
+
+async def test_the_track_is_there_before_anybody_comes(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    room = FakeRoom()
+    begin(room)
+    await until(lambda: engine.in_calls)
+    (options,) = room.local_participant.published
+    assert options.source == rtc.TrackSource.SOURCE_MICROPHONE
+
+
+async def test_the_session_takes_the_seat_that_was_reserved_for_the_job(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    begin(FakeRoom())
+    await until(lambda: engine.requests)
+    assert engine.requests[0].seat == "job1"
+
+
+async def test_a_caller_who_leaves_hangs_up(engine: FakeEngine, begin: Begin, sound_card: FakeSource) -> None:
+    ada = FakePerson("ada")
+    room = FakeRoom(ada)
+    running = begin(room)
+    await until(lambda: engine.in_calls)
+    room.leave(ada)
+    assert await running is Reason.CALLER_LEFT
+    await until(lambda: engine.ends)
+    assert engine.ends == ["hang_up"]
+    assert sound_card.closed
+
+
+async def test_the_call_waits_until_the_engine_has_heard_the_hang_up(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    engine.parting_s = 0.1
+    ada = FakePerson("ada")
+    room = FakeRoom(ada)
+    running = begin(room)
+    room.speak(ada).say(tone(0))
+    await until(lambda: engine.reports)
+    room.leave(ada)
+    await running
+    assert engine.ends == ["hang_up"]
+
+
+@pytest.mark.parametrize(
+    ("disconnected", "reason", "end"),
+    [
+        (rtc.DisconnectReason.ROOM_DELETED, Reason.ROOM_CLOSED, "hang_up"),
+        (rtc.DisconnectReason.ROOM_CLOSED, Reason.ROOM_CLOSED, "hang_up"),
+        (rtc.DisconnectReason.SIGNAL_CLOSE, Reason.CONNECTION_LOST, "connection_lost"),
+        (rtc.DisconnectReason.CLIENT_INITIATED, Reason.WORKER_STOPPED, "connection_lost"),
+    ],
+)
+async def test_a_closed_room_hangs_up_and_a_lost_one_does_not(
+    engine: FakeEngine,
+    begin: Begin,
+    sound_card: FakeSource,
+    disconnected: rtc.DisconnectReason.ValueType,
+    reason: Reason,
+    end: str,
+) -> None:
+    room = FakeRoom()
+    running = begin(room)
+    await until(lambda: engine.in_calls)
+    room.emit("disconnected", disconnected)
+    assert await running is reason
+    await until(lambda: engine.ends)
+    assert engine.ends == [end]
+
+
+async def test_a_cancelled_call_does_not_hang_up(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    running = begin(FakeRoom(FakePerson("ada")))
+    await until(lambda: engine.in_calls)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await until(lambda: engine.ends)
+    assert engine.ends == ["connection_lost"]
+
+
+async def test_a_lost_engine_ends_the_call(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = begin(FakeRoom(FakePerson("ada")))
+    await until(lambda: engine.in_calls)
+    await engine.drop()
+    assert await running is Reason.ENGINE_LOST
+    assert "was lost" in caplog.text
+
+
+async def test_a_session_that_the_engine_gives_up_ends_the_call(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = begin(FakeRoom(FakePerson("ada")))
+    await until(lambda: engine.in_calls)
+    await engine.say(Failure("internal", "the step failed"))
+    await engine.say(Ended("error"))
+    assert await running is Reason.ENGINE_ENDED
+    assert "the step failed" in caplog.text
+
+
+async def test_a_full_engine_refuses_the_call(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    engine.seats = 0
+    running = begin(FakeRoom(FakePerson("ada")))
+    assert await running is Reason.REFUSED
+
+
+async def test_words_and_states_are_published(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    engine.words = {2: " I", 3: " hear", 4: " you", 5: "."}
+    ada = FakePerson("ada")
+    room = FakeRoom(ada)
+    me = room.local_participant
+    begin(room)
+    track = room.speak(ada)
+    while len(engine.frames) < 20:
+        heard = len(engine.frames)
+        track.say(bytes(FRAME_BYTES))
+        await until(partial(lambda heard: len(sound_card.played) > heard, heard))
+    await until(lambda: me.segments and me.segments[0].closed)
+    (segment,) = me.segments
+    assert segment.text == "I hear you."
+    assert segment.opened["lk.transcribed_track_id"] == "TR_agent"
+    assert segment.opened["lk.transcription_final"] == "false"
+    assert segment.closed == segment.opened | {"lk.transcription_final": "true"}
+    await until(lambda: len(me.states) == 3)
+    assert me.states == ["listening", "speaking", "listening"]
+
+
+async def test_words_of_a_call_that_ends_are_published_too(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    engine.words = {0: " Good", 1: "bye"}
+    ada = FakePerson("ada")
+    room = FakeRoom(ada)
+    running = begin(room)
+    room.speak(ada).say(tone(0), tone(1))
+    await until(lambda: len(sound_card.played) == 2 and room.local_participant.segments)
+    room.leave(ada)
+    await running
+    (segment,) = room.local_participant.segments
+    assert segment.text == "Goodbye"
+    assert segment.closed is not None
+
+
+async def test_every_answer_is_reported_with_its_times(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    ada = FakePerson("ada")
+    room = FakeRoom(ada)
+    sound_card.queued_duration = 0.030
+    begin(room)
+    room.speak(ada).say(tone(0), tone(1))
+    await until(lambda: len(engine.reports) == 2)
+    assert [report.frame for report in engine.reports] == [0, 1]
+    assert all(0 < report.worker_us < 1_000_000 for report in engine.reports)
+    assert [report.playout_us for report in engine.reports] == [30_000, 30_000]
+
+
+async def test_a_long_call_is_announced_and_ended(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    room = FakeRoom(FakePerson("ada"))
+    running = begin(room, CallLimits(max_s=0.3, notice_s=0.2))
+    await until(lambda: room.local_participant.segments)
+    assert not running.done()
+    (notice,) = room.local_participant.segments
+    assert await running is Reason.MAX_TIME
+    assert notice.text == "This call ends in 0.2 seconds."
+    assert notice.closed is not None
+    await until(lambda: engine.ends)
+    assert engine.ends == ["hang_up"]
+
+
+async def test_an_empty_room_does_not_use_up_the_time_of_the_call(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    room = FakeRoom()
+    running = begin(room, CallLimits(max_s=0.05))
+    await asyncio.sleep(0.2)
+    assert not running.done()
+    room.enter(FakePerson("ada"))
+    assert await running is Reason.MAX_TIME
+
+
+async def test_a_microphone_that_is_published_again_is_heard_again(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    ada = FakePerson("ada")
+    room = FakeRoom(ada)
+    begin(room)
+    first = room.speak(ada)
+    first.say(tone(1))
+    first.end()
+    room.speak(ada, FakePublication()).say(tone(2))
+    await until(lambda: engine.frames == [tone(1), tone(2)])
+
+
+async def test_an_engine_that_is_behind_costs_sound_and_not_lag(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine.stalled = True
+    ada = FakePerson("ada")
+    room = FakeRoom(ada)
+    with caplog.at_level("INFO", "worker.call"):
+        running = begin(room)
+        track = room.speak(ada)
+        for number in range(20):
+            track.say(tone(number))
+            await asyncio.sleep(0.001)
+        await until(lambda: len(engine.frames) == UNANSWERED_FRAMES)
+        room.leave(ada)
+        await running
+    assert len(engine.frames) == UNANSWERED_FRAMES
+    # One more was about to be sent, and as many as AudioIn keeps were waiting.
+    assert vars(caplog.records[-1])["dropped"] == 20 - UNANSWERED_FRAMES - 1 - CAPACITY_FRAMES
+
+
+async def test_the_log_says_when_a_call_began_and_how_it_ended_and_no_name(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    ada = FakePerson("ada")
+    room = FakeRoom(ada)
+    with caplog.at_level("INFO", "worker.call"):
+        running = begin(room)
+        room.speak(ada).say(tone(0))
+        await until(lambda: engine.reports)
+        room.leave(ada)
+        await running
+    began, ended = caplog.records
+    assert (began.getMessage(), ended.getMessage()) == ("call began", "call ended")
+    assert vars(began)["call"] == vars(ended)["call"] == "job1"
+    assert vars(ended)["reason"] == "caller_left"
+    assert vars(ended)["frames"] == 1
+    assert "ada" not in str([vars(record) for record in caplog.records])

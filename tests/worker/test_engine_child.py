@@ -1,0 +1,84 @@
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.errors import SettingError
+from tests.fake_engine import FakeEngine, serving
+from worker import engine_child
+from worker.engine_child import EngineChild, EngineDied, engine_arguments
+from worker.settings import WorkerSettings
+
+SETTINGS = WorkerSettings.model_construct(engine_token=None, engine_port=1234, engine_slots=3)
+
+
+async def child(program: str, url: str = "unix:/nowhere") -> EngineChild:
+    return EngineChild(await asyncio.create_subprocess_exec(sys.executable, "-c", program), url)
+
+
+def test_the_engine_gets_what_was_set_and_no_secret() -> None:
+    settings = SETTINGS.model_copy(update={"engine_checkpoint": "folder", "engine_token": "hidden"})
+    arguments = engine_arguments(settings, Path("/run/x.sock"))
+    assert " ".join(arguments) == (
+        "-m engine serve --socket /run/x.sock --host 127.0.0.1 --port 1234 --checkpoint folder --slots 3"
+    )
+
+
+async def test_an_engine_that_rejects_its_settings_is_the_users_error() -> None:
+    with pytest.raises(SettingError, match="it says why above"):
+        await (await child("raise SystemExit(2)")).wait_until_ready(SETTINGS)
+
+
+async def test_an_engine_that_fails_at_start_is_an_error() -> None:
+    with pytest.raises(EngineDied, match="ended with code 7"):
+        await (await child("raise SystemExit(7)")).wait_until_ready(SETTINGS)
+
+
+async def test_an_engine_that_answers_is_ready() -> None:
+    async with serving(FakeEngine()) as fake:
+        living = await child("import time; time.sleep(60)", fake.url)
+        await living.wait_until_ready(SETTINGS)
+        await living.stop()
+
+
+async def test_an_engine_that_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_child, "STOP_TIMEOUT_S", 0.1)
+    deaf = await child("import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)")
+    await asyncio.sleep(0.2)
+    await deaf.stop()
+    assert isinstance(await deaf.died(), EngineDied)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system cannot tell a child of its parent's end")
+async def test_a_killed_worker_leaves_no_engine_behind() -> None:
+    program = (
+        "import subprocess, sys, time\n"
+        "from worker.engine_child import _end_with_parent\n"
+        "code = 'import time; time.sleep(60)'\n"
+        "child = subprocess.Popen([sys.executable, '-c', code], preexec_fn=_end_with_parent())\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    root = Path(__file__).parents[2]
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE, cwd=root
+    )
+    assert worker.stdout is not None
+    pid = int(await worker.stdout.readline())
+    worker.send_signal(signal.SIGKILL)
+    await worker.wait()
+    async with asyncio.timeout(5):
+        while _runs(pid):
+            await asyncio.sleep(0.01)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return (
+            Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z" and os.getpgid(pid) > 0
+        )
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -1,0 +1,156 @@
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from livekit.agents import AssignmentTimeoutError, JobRequest
+
+from engine.client import EngineClient, SeatCount
+from tests.fake_engine import FakeEngine, serving
+from tests.worker.waiting import until
+from worker import seats as seats_module
+from worker.seats import Seats, load_of
+
+
+@dataclass
+class FakeRequest:
+    """An offered job."""
+
+    id: str = "AJ_1"
+    assigned: bool = True
+    answers: list[dict[str, Any]] = field(default_factory=list)
+
+    async def accept(self, **public: Any) -> None:
+        self.answers.append({"accept": public})
+        if not self.assigned:
+            raise AssignmentTimeoutError
+
+    async def reject(self, *, terminate: bool) -> None:
+        self.answers.append({"reject": terminate})
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[FakeEngine]:
+    async with serving(FakeEngine(seats=2)) as engine:
+        yield engine
+
+
+class Announcement:
+    """How often LiveKit was told."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def __call__(self) -> None:
+        self.count += 1
+
+
+@pytest.fixture
+def announcement() -> Announcement:
+    return Announcement()
+
+
+@pytest.fixture
+async def seats(
+    engine: FakeEngine, announcement: Announcement, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Seats]:
+    monkeypatch.setattr(seats_module, "REFRESH_S", 0.01)
+    seats = Seats(announcement)
+    watching = asyncio.create_task(seats.watch(EngineClient(engine.url)))
+    await asyncio.sleep(0)
+    yield seats
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
+async def answer(seats: Seats, request: FakeRequest) -> list[dict[str, Any]]:
+    await seats.answer(cast(JobRequest, request))
+    return request.answers
+
+
+@pytest.mark.parametrize("seats", range(1, 65))
+def test_livekit_goes_on_offering_calls_down_to_the_last_seat(seats: int) -> None:
+    loads = [load_of(SeatCount(seats, in_calls, 0)) for in_calls in range(seats)]
+    assert loads == sorted(loads)
+    assert all(0 <= load < 0.7 for load in loads)
+    assert load_of(SeatCount(seats, seats, 0)) == 1.0
+
+
+def test_a_reserved_seat_is_a_used_one() -> None:
+    assert load_of(SeatCount(2, 1, 1)) == 1.0
+
+
+async def test_an_offer_is_accepted_with_a_seat_reserved_under_the_jobs_id(
+    engine: FakeEngine, seats: Seats
+) -> None:
+    (answered,) = await answer(seats, FakeRequest("AJ_7"))
+    assert engine.reserved == {"AJ_7"}
+    assert answered["accept"] == {"name": "Moshi", "attributes": {"lk.agent.state": "initializing"}}
+
+
+async def test_when_the_last_seat_is_taken_another_worker_may_try(engine: FakeEngine, seats: Seats) -> None:
+    assert "accept" in (await answer(seats, FakeRequest("AJ_1")))[0]
+    assert "accept" in (await answer(seats, FakeRequest("AJ_2")))[0]
+    assert await answer(seats, FakeRequest("AJ_3")) == [{"reject": False}]
+
+
+async def test_as_many_offers_at_once_as_there_are_seats_are_accepted(
+    engine: FakeEngine, seats: Seats
+) -> None:
+    answers = await asyncio.gather(*(answer(seats, FakeRequest(f"AJ_{n}")) for n in range(5)))
+    assert ["accept" in first for (first,) in answers].count(True) == engine.seats
+
+
+async def test_a_seat_is_given_back_when_livekit_assigns_the_job_to_nobody(
+    engine: FakeEngine, seats: Seats
+) -> None:
+    await answer(seats, FakeRequest("AJ_1", assigned=False))
+    assert engine.released == ["AJ_1"]
+    assert engine.reserved == set()
+
+
+async def test_the_load_follows_the_engine(engine: FakeEngine, seats: Seats) -> None:
+    await until(lambda: seats.load() == 0.0)
+    engine.reserved.add("somebody")
+    await until(lambda: seats.load() == 0.69 / 2)
+    engine.reserved.add("somebody else")
+    await until(lambda: seats.load() == 1.0)
+    engine.reserved.clear()
+    await until(lambda: seats.load() == 0.0)
+
+
+async def test_livekit_is_told_at_once_when_the_last_seat_is_taken_or_free_again(
+    engine: FakeEngine, seats: Seats, announcement: Announcement
+) -> None:
+    engine.reserved.add("one")
+    await until(lambda: seats.load() == 0.69 / 2)
+    assert announcement.count == 0
+    engine.reserved.add("two")
+    await until(lambda: announcement.count == 1)
+    assert seats.load() == 1.0
+    engine.reserved.remove("one")
+    await until(lambda: announcement.count == 2)
+    assert seats.load() == 0.69 / 2
+
+
+async def test_a_worker_whose_engine_is_gone_is_full_and_comes_back_with_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(seats_module, "REFRESH_S", 0.01)
+    seats, engine = Seats(Announcement()), FakeEngine()
+    async with serving(engine):
+        watching = asyncio.create_task(seats.watch(EngineClient(engine.url)))
+        await asyncio.sleep(0.05)
+        assert seats.load() == 0.0
+    await until(lambda: seats.load() == 1.0)
+    assert await answer(seats, FakeRequest()) == [{"reject": False}]
+    assert caplog.text.count("no more calls") == 1
+    async with serving(engine, port=int(engine.url.rsplit(":", 1)[1])):
+        await until(lambda: seats.load() == 0.0)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_an_offer_before_there_is_an_engine_is_left_to_others() -> None:
+    assert await answer(Seats(Announcement()), FakeRequest()) == [{"reject": False}]

@@ -1,0 +1,146 @@
+"""`python -m worker dev|start|download-files|call`."""
+
+import asyncio
+import sys
+import warnings
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from jwt import InsecureKeyLengthWarning
+
+from engine.errors import EngineError, Refused, UserError
+from worker import logs
+from worker.settings import LiveKitSettings, WorkerSettings
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+Url = Annotated[str | None, typer.Option(help="LiveKit server, ws:// or wss://. [LIVEKIT_URL]")]
+ApiKey = Annotated[str | None, typer.Option(help="Its key. [LIVEKIT_API_KEY]")]
+ApiSecret = Annotated[str | None, typer.Option(help="The key's secret. [LIVEKIT_API_SECRET]")]
+AgentName = Annotated[str | None, typer.Option(help="Take calls for this name only. [LIVEKIT_AGENT_NAME]")]
+
+
+@app.command("dev", help="Take calls; Ctrl-C ends them at once. Logs are for people.")
+@app.command("start", help="Take calls; SIGTERM or Ctrl-C waits for those that are on. Logs are JSON lines.")
+def serve(
+    context: typer.Context,
+    livekit_url: Url = None,
+    livekit_api_key: ApiKey = None,
+    livekit_api_secret: ApiSecret = None,
+    livekit_agent_name: AgentName = None,
+    engine_url: Annotated[
+        str | None,
+        typer.Option(help="Engine to use, ws://, wss:// or unix:PATH; else one is started. [ENGINE_URL]"),
+    ] = None,
+    engine_token: Annotated[
+        str | None, typer.Option(help="Token that the engine wants. [ENGINE_TOKEN]")
+    ] = None,
+    engine_port: Annotated[
+        int | None, typer.Option(help="Port of the started engine: 8998. [ENGINE_PORT]")
+    ] = None,
+    engine_checkpoint: Annotated[
+        str | None, typer.Option(help="Model of the started engine. [ENGINE_CHECKPOINT]")
+    ] = None,
+    engine_slots: Annotated[
+        int | None, typer.Option(help="Seats of the started engine. [ENGINE_SLOTS]")
+    ] = None,
+    engine_device: Annotated[
+        str | None, typer.Option(help="Device of the started engine. [ENGINE_DEVICE]")
+    ] = None,
+    max_call_seconds: Annotated[
+        float | None, typer.Option(help="End a call after this time: 3600. [WORKER_MAX_CALL_SECONDS]")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address of the health check: 127.0.0.1. [WORKER_HOST]")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port of the health check: 8081, for dev any free one. [WORKER_PORT]")
+    ] = None,
+) -> None:
+    """Run the worker until it is told to stop."""
+    from worker.service import serve
+
+    drains = context.command.name == "start"
+    logs.set_up(for_people=not drains)
+    _run(
+        lambda: serve(
+            WorkerSettings.load(
+                livekit_url=livekit_url,
+                livekit_api_key=livekit_api_key,
+                livekit_api_secret=livekit_api_secret,
+                livekit_agent_name=livekit_agent_name,
+                engine_url=engine_url,
+                engine_token=engine_token,
+                engine_port=engine_port,
+                engine_checkpoint=engine_checkpoint,
+                engine_slots=engine_slots,
+                engine_device=engine_device,
+                worker_max_call_seconds=max_call_seconds,
+                worker_host=host,
+                worker_port=port,
+            ),
+            drains=drains,
+        )
+    )
+
+
+@app.command("download-files")
+def download_files() -> None:
+    """Fetch what LiveKit plugins need. The worker has none; the engine fetches its model when it starts."""
+    from livekit.agents import Plugin
+
+    for plugin in Plugin.registered_plugins:
+        plugin.download_files()
+    print(f"{len(Plugin.registered_plugins)} plugins: nothing more to download", file=sys.stderr)
+
+
+@app.command()
+def call(
+    recording: Annotated[Path, typer.Argument(metavar="IN", help="What to say: any sound file.")],
+    answer: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Where to put what comes back: WAV, 24 kHz mono.")
+    ],
+    room: Annotated[str | None, typer.Option(help="Room to call in; else a new one.")] = None,
+    tail: Annotated[float, typer.Option(min=0, help="Seconds to go on listening after the end.")] = 3.0,
+    livekit_url: Url = None,
+    livekit_api_key: ApiKey = None,
+    livekit_api_secret: ApiSecret = None,
+    livekit_agent_name: AgentName = None,
+) -> None:
+    """Join a room as a caller, play a recording in real time, and save what comes back."""
+    from worker.call_command import call
+
+    _run(
+        lambda: call(
+            recording,
+            answer,
+            LiveKitSettings.load(
+                livekit_url=livekit_url,
+                livekit_api_key=livekit_api_key,
+                livekit_api_secret=livekit_api_secret,
+                livekit_agent_name=livekit_agent_name,
+            ),
+            room=room,
+            tail_s=tail,
+        )
+    )
+
+
+def _run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a command to its end and turn our errors into their exit codes."""
+    # LiveKit's development secret is short, and the settings let it pass on this machine only.
+    warnings.filterwarnings("ignore", category=InsecureKeyLengthWarning)
+    try:
+        asyncio.run(work())
+    except EngineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(
+            2 if isinstance(error, UserError) else 3 if isinstance(error, Refused) else 1
+        ) from None
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,45 @@
+"""How long sound waits in the caller's jitter buffer before we get it."""
+
+import asyncio
+from dataclasses import dataclass
+
+from livekit import rtc
+
+INTERVAL_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class JitterTotals:
+    """WebRTC's running totals: seconds that samples have waited, and the number of samples."""
+
+    delay_s: float = 0.0
+    emitted: int = 0
+
+    def mean_since(self, before: "JitterTotals") -> float | None:
+        """Mean delay in seconds of what was emitted since; None if nothing was, or if counting began anew."""
+        emitted = self.emitted - before.emitted
+        return (self.delay_s - before.delay_s) / emitted if emitted > 0 else None
+
+
+class JitterGauge:
+    """`latest_s`: mean delay over the last second, 0 until it is known."""
+
+    def __init__(self) -> None:
+        self.latest_s = 0.0
+
+    async def watch(self, track: rtc.Track) -> None:
+        """Ask a track once a second."""
+        before = JitterTotals()
+        while True:
+            await asyncio.sleep(INTERVAL_S)
+            totals = await _totals(track)
+            self.latest_s = totals.mean_since(before) or self.latest_s
+            before = totals
+
+
+async def _totals(track: rtc.Track) -> JitterTotals:
+    for stats in await track.get_stats():
+        if stats.WhichOneof("stats") == "inbound_rtp":
+            inbound = stats.inbound_rtp.inbound
+            return JitterTotals(inbound.jitter_buffer_delay, inbound.jitter_buffer_emitted_count)
+    return JitterTotals()

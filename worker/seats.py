@@ -1,0 +1,100 @@
+"""Whether this worker takes another call. The engine alone knows, and it decides when it is asked."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from livekit.agents import AssignmentTimeoutError, JobRequest
+
+from engine.client import EngineClient, SeatCount
+from engine.errors import EngineError
+from worker import agent_state
+from worker.settings import WorkerSettings, open_engine
+
+log = logging.getLogger(__name__)
+
+RESERVED_S = 20.0
+REFRESH_S = 0.25
+FULL_LOAD = 1.0
+# A LiveKit server sends no jobs to a worker that reports more than its `agents.target_load`, 0.7 by default.
+BUSY_LOAD = 0.69
+AGENT_NAME = "Moshi"
+
+
+def load_of(count: SeatCount) -> float:
+    """The number to report: FULL_LOAD when no seat is left, else below where LiveKit stops offering."""
+    used = count.in_calls + count.reserved
+    return FULL_LOAD if used >= count.seats else BUSY_LOAD * used / count.seats
+
+
+class Seats:
+    """Answers LiveKit's offers with the engine's word, and keeps at hand how full it is.
+
+    `announce` is called when the last seat is taken or one is free again.
+    """
+
+    def __init__(self, announce: Callable[[], Awaitable[None]]) -> None:
+        self._announce = announce
+        self._engine: EngineClient | None = None
+        self._watching: asyncio.Task[None] | None = None
+        # Until the engine has said how full it is: a first report of a full worker would stand for seconds.
+        self._load = 0.0
+
+    def start(self) -> None:
+        """Begin to watch the engine that the environment names. Raises SettingError."""
+        self._watching = asyncio.create_task(self.watch(open_engine(WorkerSettings.load())))
+
+    async def stop(self) -> None:
+        """Take no more offers."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+
+    def load(self) -> float:
+        """The last known load. LiveKit asks from another thread, and never again if this raises."""
+        return self._load
+
+    async def watch(self, engine: EngineClient) -> None:
+        """Keep the load up to date, and take offers for this engine, until cancelled."""
+        self._engine = engine
+        try:
+            while True:
+                before, self._load = self._load, await self._ask(engine)
+                if (before == FULL_LOAD) != (self._load == FULL_LOAD):
+                    await self._announce()
+                await asyncio.sleep(REFRESH_S)
+        finally:
+            self._engine, self._load = None, FULL_LOAD
+            await engine.close()
+
+    async def _ask(self, engine: EngineClient) -> float:
+        try:
+            return load_of(await engine.seats())
+        except (EngineError, LookupError, TypeError, ValueError) as gone:
+            if self._load != FULL_LOAD:
+                log.error("no more calls: %s", gone)
+            return FULL_LOAD
+
+    async def answer(self, request: JobRequest) -> None:
+        """Take an offered job if the engine reserves a seat for it; else leave it to another worker."""
+        if self._engine is None:
+            await request.reject(terminate=False)
+            return
+        try:
+            await self._engine.reserve(request.id, RESERVED_S)
+        except EngineError as refusal:
+            log.warning("call refused: %s", refusal, extra={"call": request.id, "reason": refusal.code})
+            await request.reject(terminate=False)
+            return
+        try:
+            # Everybody in the room can read this.
+            await request.accept(
+                name=AGENT_NAME, attributes={agent_state.ATTRIBUTE: agent_state.State.INITIALIZING}
+            )
+        except AssignmentTimeoutError:
+            log.warning(
+                "LiveKit gave an accepted call to nobody or somebody else", extra={"call": request.id}
+            )
+            with suppress(EngineError):
+                await self._engine.release(request.id)

@@ -1,0 +1,39 @@
+"""The `AgentServer`, where our own command and LiveKit's find it.
+
+LiveKit's own: `python -m livekit.agents start worker/server.py`, with ENGINE_URL set.
+"""
+
+import math
+
+from livekit.agents import AgentServer, JobExecutorType
+from livekit.agents.worker import ServerEnvOption
+
+from worker.entrypoint import entrypoint
+from worker.seats import Seats
+from worker.settings import HealthSettings
+
+HEALTH_PORT = 8081
+
+_health = HealthSettings()
+
+
+async def announce() -> None:
+    """Tell LiveKit the load now: else it hears it every 2.5 s, and offers nothing for a seat freed since."""
+    await server._refresh_worker_load()
+    await server._update_worker_status()
+
+
+seats = Seats(announce)
+server = AgentServer(
+    job_executor_type=JobExecutorType.PROCESS,
+    # The framework reckons with offers in flight and refuses callers while seats are free.
+    load_threshold=math.inf,
+    load_fnc=seats.load,
+    num_idle_processes=ServerEnvOption(dev_default=1, prod_default=2),
+    host=_health.worker_host,
+    port=ServerEnvOption(dev_default=0, prod_default=HEALTH_PORT)
+    if _health.worker_port is None
+    else _health.worker_port,
+)
+server.rtc_session(entrypoint, on_request=seats.answer)
+server.on("worker_started", seats.start)

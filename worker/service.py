@@ -1,0 +1,96 @@
+"""The worker from its first check to its last call."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from engine.errors import EngineError, SettingError
+from worker.engine_child import engine_child
+from worker.preflight import check_engine, check_livekit
+from worker.settings import WorkerSettings, open_engine
+
+log = logging.getLogger(__name__)
+
+# Weights of LiveKit's own turn detector, some 250 MB: a full-duplex model has no use for them.
+_WITHOUT_TURN_DETECTOR = {"LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE": "0"}
+
+
+class LiveKitLost(EngineError):
+    """The connection to the LiveKit server is lost and could not be made again."""
+
+
+async def serve(settings: WorkerSettings, *, drains: bool) -> None:
+    """Take calls until SIGTERM or SIGINT; one that drains then waits for its calls, until a second signal.
+
+    Raises SettingError, Unauthorized, EngineDied or LiveKitLost.
+    """
+    work = asyncio.create_task(_serve(settings, drains=drains))
+    _on_signal(work.cancel)
+    await asyncio.wait([work])
+    if not work.cancelled():
+        work.result()
+
+
+async def _serve(settings: WorkerSettings, *, drains: bool) -> None:
+    await check_livekit(settings)
+    async with _engine(settings) as (url, engine_died):
+        os.environ.update(
+            settings.model_copy(update={"engine_url": url}).to_environment() | _WITHOUT_TURN_DETECTOR
+        )
+        # Here and not above: an AgentServer reads the environment when it is built.
+        from worker.server import seats, server
+
+        stop, stop_now = asyncio.Event(), asyncio.Event()
+        _on_signal(lambda: (stop_now if stop.is_set() else stop).set())
+        running = asyncio.create_task(server.run(devmode=not drains))
+        try:
+            await _first(running, engine_died, stop.wait())
+            if drains and stop.is_set():
+                log.info("no new calls; a second signal ends those that are on")
+                await _first(running, engine_died, stop_now.wait(), server.drain(timeout=None))
+        finally:
+            await seats.stop()
+            await server.aclose()
+        if engine_died.done():
+            raise engine_died.result()
+        try:
+            await running
+        except RuntimeError as lost:
+            raise LiveKitLost(f"the LiveKit server at {settings.livekit_url} is gone: {lost}") from lost
+        except OSError as taken:
+            raise SettingError(
+                f"no place for the health check: {taken}; choose another WORKER_PORT"
+            ) from None
+
+
+@asynccontextmanager
+async def _engine(settings: WorkerSettings) -> AsyncIterator[tuple[str, asyncio.Future[EngineError]]]:
+    """The engine's address, and what is done, with an error, when it was ours and is gone."""
+    if settings.engine_url is None:
+        async with engine_child(settings) as child:
+            died = asyncio.create_task(child.died())
+            try:
+                yield child.url, died
+            finally:
+                died.cancel()
+    else:
+        async with open_engine(settings) as engine:
+            await check_engine(engine)
+        yield settings.engine_url, asyncio.get_running_loop().create_future()
+
+
+async def _first(*ends: Awaitable[object]) -> None:
+    """Wait for the first of these. Coroutines among them are cancelled then, tasks and futures go on."""
+    tasks = [asyncio.ensure_future(end) for end in ends]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task, end in zip(tasks, ends, strict=True):
+        if task is not end:
+            task.cancel()
+
+
+def _on_signal(act: Callable[[], object]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, act)
