@@ -1,0 +1,99 @@
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from tests.end_to_end.processes import ROOT, Running, free_port, get, python, running, wait_for
+from worker.settings import LiveKitSettings
+
+SLOTS = 4
+KEY, SECRET = "testkey", "a secret that is long enough for HMAC"
+
+StartWorker = Callable[..., AbstractContextManager[Running]]
+
+
+def _livekit_binary() -> str:
+    binary = os.environ.get("LIVEKIT_SERVER") or shutil.which("livekit-server", path=str(ROOT / "bin"))
+    binary = binary or shutil.which("livekit-server")
+    if binary is None:
+        reason = "no livekit-server: `make setup` builds one, or name yours in LIVEKIT_SERVER"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return binary
+
+
+@pytest.fixture(scope="session")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("logs")
+
+
+@pytest.fixture(scope="session")
+def livekit(logs: Path) -> Iterator[LiveKitSettings]:
+    """The one LiveKit server of this run, configured as livekit.yaml is, on free ports."""
+    port = free_port()
+    text = (ROOT / "livekit.yaml").read_text()
+    for ours, theirs in (
+        ("port: 7880", f"port: {port}"),
+        ("udp_port: 7882", f"udp_port: {free_port(socket.SOCK_DGRAM)}"),
+        ("devkey: secret", f"{KEY}: {SECRET}"),
+    ):
+        assert ours in text
+        text = text.replace(ours, theirs)
+    configuration = logs / "livekit.yaml"
+    configuration.write_text(text)
+    with running([_livekit_binary(), "--config", str(configuration)], logs / "livekit.log") as server:
+        wait_for(server, lambda: get(f"http://127.0.0.1:{port}/"))
+        yield LiveKitSettings(
+            livekit_url=f"ws://127.0.0.1:{port}",
+            livekit_api_key=KEY,
+            livekit_api_secret=SecretStr(SECRET),
+            livekit_agent_name="",
+        )
+
+
+@pytest.fixture(scope="session")
+def engine_port(logs: Path) -> Iterator[int]:
+    """A real engine with the parrot and SLOTS seats."""
+    port = free_port()
+    command = python("engine", "serve", "--checkpoint", "parrot", "--slots", str(SLOTS), "--port", str(port))
+    with running(command, logs / "engine.log") as engine:
+        wait_for(engine, lambda: get(f"http://127.0.0.1:{port}/readyz"))
+        yield port
+
+
+def environment(livekit: LiveKitSettings) -> dict[str, str]:
+    """What a program of ours needs to find the server."""
+    return {
+        "LIVEKIT_URL": livekit.livekit_url,
+        "LIVEKIT_API_KEY": livekit.livekit_api_key,
+        "LIVEKIT_API_SECRET": livekit.livekit_api_secret.get_secret_value(),
+        "LIVEKIT_AGENT_NAME": livekit.livekit_agent_name,
+    }
+
+
+@pytest.fixture(scope="session")
+def start_worker(livekit: LiveKitSettings, logs: Path) -> StartWorker:
+    """Starts a worker and waits until LiveKit knows it; `name` is that of its agent."""
+
+    @contextmanager
+    def start(command: str, name: str, **settings: str) -> Iterator[Running]:
+        named = environment(livekit) | {"LIVEKIT_AGENT_NAME": name, "WORKER_PORT": str(free_port())}
+        log = logs / f"worker-{name or 'default'}.log"
+        with running(python("worker", command), log, **named | settings) as worker:
+            wait_for(worker, lambda: "registered worker" in worker.said())
+            yield worker
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def worker(start_worker: StartWorker, engine_port: int) -> Iterator[Running]:
+    """The worker that every room without a named agent gets."""
+    with start_worker("start", "", ENGINE_URL=f"ws://127.0.0.1:{engine_port}") as worker:
+        yield worker

@@ -1,0 +1,95 @@
+"""The programs under test, as processes of their own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+ROOT = Path(__file__).parents[2]
+START_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A process and the file that its output goes to."""
+
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def said(self) -> str:
+        """All its output so far."""
+        return self.log.read_text(errors="replace")
+
+    def ask_to_stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+    def exit_code(self, timeout_s: float = 30.0) -> int:
+        """Wait for its end."""
+        return self.process.wait(timeout_s)
+
+
+@contextmanager
+def running(command: list[str], log: Path, **environment: str) -> Iterator[Running]:
+    """A process until the block is left; then it is asked to stop, and made to. With these settings only."""
+    ours = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("LIVEKIT_", "ENGINE_", "WORKER_"))
+    }
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=log.parent,  # where there is no .env.local
+            env=ours | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield Running(process, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def python(*arguments: str) -> list[str]:
+    """The command that runs one of our modules."""
+    return [sys.executable, "-m", *arguments]
+
+
+def wait_for(program: Running, condition: Callable[[], object], timeout_s: float = START_TIMEOUT_S) -> None:
+    """Wait until `condition` holds. Fails with the program's output if it ends, or takes too long."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        code = program.process.poll()
+        assert code is None, f"{program.process.args!r} ended with code {code}:\n{program.said()}"
+        assert time.monotonic() < deadline, f"{program.process.args!r} is not ready:\n{program.said()}"
+        time.sleep(0.05)
+
+
+def get(url: str) -> str | None:
+    """What is there; None while nobody answers or the answer is an error."""
+    try:
+        with urlopen(url, timeout=5) as answer:
+            return str(answer.read().decode())
+    except (URLError, OSError):
+        return None
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port that nobody uses now."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
