@@ -1,0 +1,117 @@
+"""A checkpoint's name to a model on its device."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from engine.checkpoint.config_file import lm_config, mimi_config
+from engine.checkpoint.locate import Files, locate
+from engine.checkpoint.names import lm_entries, lm_unused, mimi_entries
+from engine.checkpoint.random_weights import randomise, tiny_lm, tiny_mimi
+from engine.checkpoint.tokenizer import NumberTokenizer, SentencePieceTokenizer, Tokenizer
+from engine.checkpoint.weights import allocate, fill
+from engine.errors import CheckpointError
+from engine.models.config import LMConfig, MimiConfig
+from engine.models.lm import LM
+from engine.models.mimi import Mimi
+from engine.step.frames import Sampling
+
+_RANDOM: dict[str, tuple[Callable[[], MimiConfig], Callable[[], LMConfig]]] = {
+    "random:moshi-7b": (MimiConfig.official, LMConfig.moshi_7b),
+    "random:tiny": (tiny_mimi, tiny_lm),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A checkpoint in memory. `sampling` is how it asks to be sampled."""
+
+    name: str
+    mimi: Mimi
+    lm: LM
+    tokenizer: Tokenizer
+    sampling: Sampling
+
+
+def load(name: str, device: torch.device, dtype: torch.dtype | None = None) -> Model:
+    """The checkpoint `name` on `device`: `parrot`, a folder, a Hugging Face repository, `random:moshi-7b` or
+    `random:tiny`.
+
+    dtype: of the language model; None is float32 on CPU and bfloat16 elsewhere. Raises `CheckpointError`.
+    """
+    if dtype is None:
+        dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    if name in _RANDOM:
+        codec, language = _RANDOM[name]
+        lm = _empty_lm(language(), device, dtype)
+        randomise(lm)
+        return Model(
+            name, _random_mimi(codec(), device), lm, NumberTokenizer(lm.config.silent_text), Sampling()
+        )
+    _refuse_unknown_random(name)
+    files = locate(name)
+    config = lm_config(files.config, files.model_type)
+    tokenizer = SentencePieceTokenizer(files.tokenizer(), config.silent_text)
+    mimi = _mimi(files, device)
+    lm = _empty_lm(config, device, dtype)
+    fill(lm, lm_entries(lm), files.lm(), unused=lm_unused(lm))
+    return Model(name, mimi, lm, tokenizer, _sampling(files.lm_gen))
+
+
+def load_mimi(name: str, device: torch.device) -> Mimi:
+    """The codec alone, of the same checkpoints as `load`. Raises `CheckpointError`."""
+    if name in _RANDOM:
+        return _random_mimi(_RANDOM[name][0](), device)
+    _refuse_unknown_random(name)
+    return _mimi(locate(name), device)
+
+
+def _empty_lm(config: LMConfig, device: torch.device, dtype: torch.dtype) -> LM:
+    with torch.device("meta"):
+        lm = LM(config)
+    allocate(lm, device, dtype)
+    return lm
+
+
+def _empty_mimi(config: MimiConfig, device: torch.device) -> Mimi:
+    with torch.device("meta"):
+        mimi = Mimi(config)
+    allocate(mimi, device, torch.float32)
+    return mimi
+
+
+def _mimi(files: Files, device: torch.device) -> Mimi:
+    config = mimi_config(files.mimi_config)
+    if (config.sample_rate, config.frame_rate) != (24_000, 12.5):
+        raise CheckpointError(
+            f"{files.name}: Mimi works at {config.sample_rate} Hz and {config.frame_rate} frames a second; "
+            "this engine runs 24000 Hz and 12.5"
+        )
+    mimi = _empty_mimi(config, device)
+    fill(mimi, mimi_entries(mimi), files.mimi())
+    return mimi
+
+
+def _random_mimi(config: MimiConfig, device: torch.device) -> Mimi:
+    mimi = _empty_mimi(config, device)
+    randomise(mimi)
+    # As loud as speech, where the rest of the decoder gives about 1.
+    mimi.decoder.last.weight.mul_(0.05)
+    return mimi
+
+
+def _refuse_unknown_random(name: str) -> None:
+    if name.startswith("random:"):
+        raise CheckpointError(f"no checkpoint '{name}': random weights come as {' or '.join(_RANDOM)}")
+
+
+def _sampling(lm_gen: Mapping[str, Any]) -> Sampling:
+    default = Sampling()
+    return Sampling(
+        temperature=lm_gen.get("temp", default.temperature),
+        top_k=lm_gen.get("top_k", default.top_k),
+        temperature_text=lm_gen.get("temp_text", default.temperature_text),
+        top_k_text=lm_gen.get("top_k_text", default.top_k_text),
+    )

@@ -1,0 +1,68 @@
+"""Weights that nobody trained: for measuring speed, and for trying the engine where no files are."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from engine.models.config import (
+    DepformerConfig,
+    LMConfig,
+    MimiConfig,
+    QuantizerConfig,
+    SeanetConfig,
+    TransformerConfig,
+)
+from engine.models.rvq import ResidualQuantizer, codebook_table
+
+_SEED = 20240917
+
+
+def tiny_mimi() -> MimiConfig:
+    """A codec of 60 thousand weights in the official form."""
+    return MimiConfig(
+        seanet=SeanetConfig(dimension=32, n_filters=4),
+        quantizer=QuantizerConfig(dimension=16, n_q=8, bins=64),
+        transformer=TransformerConfig(
+            dim=32, heads=4, layers=2, feedforward=64, context=50, layer_scale=True
+        ),
+    )
+
+
+def tiny_lm() -> LMConfig:
+    """A language model of 400 thousand weights in the form of Moshi's."""
+    rope = TransformerConfig(
+        dim=64, heads=4, layers=2, feedforward=264, context=100, norm="rms_norm_f32", gating="silu"
+    )
+    depformer = DepformerConfig(
+        dim=32, heads=4, layers=2, feedforward=(132,) * 8, steps=8, run=8, schedule=tuple(range(8))
+    )
+    delays = (0, *(0, 1, 1, 1, 1, 1, 1, 1) * 2)
+    return LMConfig(rope, depformer, delays, n_q=16, card=64, text_card=64, text_card_out=64)
+
+
+@torch.no_grad()
+def randomise(module: nn.Module, seed: int = _SEED) -> None:
+    """Fills `module`, each time the same on one device, so that signals keep their size."""
+    device = next(module.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed)
+    for part in module.modules():
+        for name, tensor in part.named_parameters(recurse=False):
+            _randomise_one(name, tensor, generator)
+        if isinstance(part, ResidualQuantizer):
+            for table in part.tables:
+                centroids = torch.empty_like(table[:, :-2]).normal_(0, 0.5, generator=generator)
+                table.copy_(codebook_table(centroids, torch.ones_like(table[:, 0])))
+
+
+def _randomise_one(name: str, tensor: Tensor, generator: torch.Generator) -> None:
+    if name == "scale":
+        tensor.fill_(0.3)
+    elif name == "bias":
+        tensor.zero_()
+    elif name == "alpha" or tensor.dim() == 1:
+        tensor.fill_(1.0)
+    elif tensor.dtype == torch.int8:
+        tensor.random_(-127, 128, generator=generator)
+    else:
+        tensor.normal_(0, 1 / math.sqrt(tensor.shape[-1]), generator=generator)

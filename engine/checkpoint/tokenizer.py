@@ -1,0 +1,45 @@
+"""Text tokens as the words that people read."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Protocol
+
+import sentencepiece
+
+from engine.errors import CheckpointError
+
+
+class Tokenizer(Protocol):
+    """Turns one text token into its piece of text."""
+
+    def piece(self, token: int) -> str:
+        """What token `token` adds to the transcript, with its leading space; "" for padding."""
+
+
+class SentencePieceTokenizer:
+    """The pieces of an official `tokenizer_spm_*.model`; the tokens in `silent` are padding."""
+
+    def __init__(self, path: Path, silent: Collection[int]) -> None:
+        self._silent = frozenset(silent)
+        try:
+            self._processor = sentencepiece.SentencePieceProcessor(str(path))
+        except (RuntimeError, OSError):
+            raise CheckpointError(f"{path}: not a SentencePiece model; fetch the file again") from None
+
+    def piece(self, token: int) -> str:
+        """As `Tokenizer.piece`; tokens that the file lacks are silent."""
+        if token in self._silent or not 0 <= token < self._processor.get_piece_size():
+            return ""
+        piece: str = self._processor.id_to_piece(token)
+        return piece.replace("▁", " ")
+
+
+class NumberTokenizer:
+    """For random weights, which have no words: each token is its number."""
+
+    def __init__(self, silent: Collection[int]) -> None:
+        self._silent = frozenset(silent)
+
+    def piece(self, token: int) -> str:
+        """As `Tokenizer.piece`."""
+        return "" if token in self._silent else f" {token}"

@@ -1,0 +1,134 @@
+"""Mimi: 80 ms of sound to codes and back (Moshi paper 3.3; `MimiModel`). Always float32."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from engine.models.config import MimiConfig
+from engine.models.conv import Downsample, Upsample
+from engine.models.rvq import SplitQuantizer
+from engine.models.seanet import Seanet, SeanetState, seanet_decoder, seanet_encoder
+from engine.models.transformer import Transformer
+from engine.state.ring_cache import TransformerState
+from engine.state.slot_state import StateGroup
+from engine.state.tail import ReplicatedTail, Tail
+
+_CACHED_ROWS = 8
+
+
+class MimiEncoderState(StateGroup):
+    """What the way from sound to codes keeps."""
+
+    def __init__(
+        self, seanet: SeanetState, transformer: TransformerState, downsample: ReplicatedTail
+    ) -> None:
+        super().__init__([seanet, transformer, downsample])
+        self.seanet, self.transformer, self.downsample = seanet, transformer, downsample
+
+
+class MimiDecoderState(StateGroup):
+    """What the way from codes to sound keeps."""
+
+    def __init__(self, upsample: Tail, transformer: TransformerState, seanet: SeanetState) -> None:
+        super().__init__([upsample, transformer, seanet])
+        self.upsample, self.transformer, self.seanet = upsample, transformer, seanet
+
+
+class MimiState(StateGroup):
+    """Both directions; one may run without the other."""
+
+    def __init__(self, encoder: MimiEncoderState, decoder: MimiDecoderState) -> None:
+        super().__init__([encoder, decoder])
+        self.encoder, self.decoder = encoder, decoder
+
+
+class Mimi(nn.Module):
+    """The codec. One frame of each slot at a time, exactly as the reference streams."""
+
+    def __init__(self, config: MimiConfig) -> None:
+        super().__init__()
+        dim = config.seanet.dimension
+        self.config = config
+        self.encoder = seanet_encoder(config.seanet)
+        self.encoder_transformer = Transformer(config.transformer)
+        self.downsample = Downsample(dim, config.downsampling)
+        self.quantizer = SplitQuantizer(config.quantizer, dim)
+        self.upsample = Upsample(dim, config.downsampling)
+        self.decoder_transformer = Transformer(config.transformer)
+        self.decoder = seanet_decoder(config.seanet)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.upsample.weight.device
+
+    def new_state(self, slots: int) -> MimiState:
+        """State for `slots` sessions, to be reset before use."""
+        device, dtype = self.device, torch.float32
+        return MimiState(
+            MimiEncoderState(
+                self.encoder.new_state(slots, device),
+                self.encoder_transformer.new_state(slots, device, dtype),
+                self.downsample.new_state(slots, device),
+            ),
+            MimiDecoderState(
+                self.upsample.new_state(slots, device),
+                self.decoder_transformer.new_state(slots, device, dtype),
+                self.decoder.new_state(slots, device),
+            ),
+        )
+
+    def encode(self, pcm: Tensor, state: MimiState, slots: Tensor, codebooks: int) -> Tensor:
+        """Codes int64 [B, K] of one frame a row, in strict float32: a code can flip by less than TF32 rounds.
+
+        pcm: float32 [B, 1920] in -1..1; slots: int64 [B], all different.
+        """
+        with _strict_float32(self.device):
+            codes: Tensor = self.quantizer.encode(self.latent(pcm, state, slots), codebooks)
+        return codes
+
+    def latent(self, pcm: Tensor, state: MimiState, slots: Tensor) -> Tensor:
+        """What `encode` quantises, float32 [B, D]."""
+        kept = state.encoder
+        x = _in_pieces(self.encoder, pcm[:, :, None], kept.seanet, slots)
+        x = self.encoder_transformer(x, kept.transformer, slots)
+        y: Tensor = self.downsample(x, kept.downsample, slots)[:, 0]
+        return y
+
+    def decode(self, codes: Tensor, state: MimiState, slots: Tensor) -> Tensor:
+        """One frame of sound a row, float32 [B, 1920].
+
+        codes: int64 [B, K], each a valid code; slots: int64 [B], all different.
+        """
+        kept = state.decoder
+        x = self.quantizer.decode(codes)[:, None]
+        x = self.upsample(x, kept.upsample, slots)
+        x = self.decoder_transformer(x, kept.transformer, slots)
+        return _in_pieces(self.decoder, x, kept.seanet, slots)[:, :, 0]
+
+
+def _in_pieces(half: Seanet, x: Tensor, state: SeanetState, slots: Tensor) -> Tensor:
+    """`half` of x [B, T, C]; on CPU a few rows at a time, so that what lies between the layers stays in the
+    cache.
+    """
+    if not x.is_cpu or len(x) <= _CACHED_ROWS:
+        y: Tensor = half(x, state, slots)
+        return y
+    starts = range(0, len(x), _CACHED_ROWS)
+    return torch.cat([half(x[i : i + _CACHED_ROWS], state, slots[i : i + _CACHED_ROWS]) for i in starts])
+
+
+@contextmanager
+def _strict_float32(device: torch.device) -> Iterator[None]:
+    """Keeps TF32 out of matrix products, whatever the process has chosen."""
+    if device.type != "cuda":
+        yield
+        return
+    chosen = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = chosen

@@ -1,0 +1,157 @@
+"""The causal transformer that Mimi and the language model share (`StreamingTransformer`)."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.models.attention import Window, ring_attention
+from engine.models.config import TransformerConfig
+from engine.models.linear import AnyLinear, Linear
+from engine.models.norm import make_norm
+from engine.models.rope import Rotation, rotation, sine_embedding
+from engine.state.ring_cache import RingCache, TransformerState
+
+# By the names of the configurations, which are torch's.
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    **{name: getattr(F, name) for name in ("silu", "gelu", "elu", "leaky_relu", "mish", "softsign")},
+    **{name: getattr(torch, name) for name in ("relu", "sigmoid", "tanh")},
+    "identity": lambda x: x,
+}
+
+
+class Attention(nn.Module):
+    """Self-attention of one layer; rows of `in_proj` are queries, keys, values."""
+
+    def __init__(self, config: TransformerConfig, linear: type[AnyLinear]) -> None:
+        super().__init__()
+        self._heads, self._kv_heads, self._head_dim = config.heads, config.kv_heads, config.head_dim
+        self.in_proj = linear(config.dim, (config.heads + 2 * config.kv_heads) * config.head_dim)
+        self.out_proj = linear(config.dim, config.dim)
+
+    def forward(
+        self, x: Tensor, ring: RingCache, slots: Tensor, window: Window, turn: Rotation | None
+    ) -> Tensor:
+        """[B, T, D]; writes the new keys and values first."""
+        heads, kv_heads = self._heads, self._kv_heads
+        projected = self.in_proj(x).unflatten(-1, (heads + 2 * kv_heads, self._head_dim))
+        query_key, value = projected.split((heads + kv_heads, kv_heads), dim=2)
+        if turn is not None:
+            query_key = turn(query_key)
+        query, key = query_key.transpose(1, 2).split((heads, kv_heads), dim=1)
+        ring.write(slots, window.cells, key, value.transpose(1, 2))
+        y: Tensor = self.out_proj(ring_attention(query, ring, slots, window))
+        return y
+
+
+class FeedForward(nn.Module):
+    """Two matrices with an exact GELU between them."""
+
+    def __init__(self, dim: int, hidden: int, linear: type[AnyLinear]) -> None:
+        super().__init__()
+        self.linear1 = linear(dim, hidden)
+        self.linear2 = linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As x."""
+        y: Tensor = self.linear2(F.gelu(self.linear1(x)))
+        return y
+
+
+class GatedFeedForward(nn.Module):
+    """Half of the first product gates the other half (`ActivationGating`)."""
+
+    def __init__(self, dim: int, feedforward: int, activation: str, linear: type[AnyLinear]) -> None:
+        super().__init__()
+        hidden = gated_width(dim, feedforward)
+        self.linear_in = linear(dim, 2 * hidden)
+        self.linear_out = linear(hidden, dim)
+        self._activation = ACTIVATIONS[activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As x."""
+        gate, value = self.linear_in(x).chunk(2, dim=-1)
+        y: Tensor = self.linear_out(self._activation(gate) * value)
+        return y
+
+
+class LayerScale(nn.Module):
+    """Scales each channel of a residual branch (Touvron et al. 2021)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.empty(dim), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As x."""
+        return self.scale * x
+
+
+class TransformerLayer(nn.Module):
+    """Norm and attention, norm and feed-forward, each added to its input."""
+
+    def __init__(self, config: TransformerConfig, linear: type[AnyLinear]) -> None:
+        super().__init__()
+        self.norm1 = make_norm(config.norm, config.dim)
+        self.self_attn = Attention(config, linear)
+        self.norm2 = make_norm(config.norm, config.dim)
+        self.gating = (
+            FeedForward(config.dim, config.feedforward, linear)
+            if config.gating == "none"
+            else GatedFeedForward(config.dim, config.feedforward, config.gating, linear)
+        )
+        self.layer_scale_1 = LayerScale(config.dim) if config.layer_scale else nn.Identity()
+        self.layer_scale_2 = LayerScale(config.dim) if config.layer_scale else nn.Identity()
+
+    def forward(
+        self, x: Tensor, ring: RingCache, slots: Tensor, window: Window, turn: Rotation | None
+    ) -> Tensor:
+        """As x."""
+        x = x + self.layer_scale_1(self.self_attn(self.norm1(x), ring, slots, window, turn))
+        y: Tensor = x + self.layer_scale_2(self.gating(self.norm2(x)))
+        return y
+
+
+class Transformer(nn.Module):
+    """Layers without a final norm."""
+
+    def __init__(self, config: TransformerConfig, linear: type[AnyLinear] = Linear) -> None:
+        super().__init__()
+        self.config = config
+        self.layers = nn.ModuleList(TransformerLayer(config, linear) for _ in range(config.layers))
+
+    def new_state(self, slots: int, device: torch.device, dtype: torch.dtype) -> TransformerState:
+        """State for `slots` sessions; keys and values in `dtype`."""
+        config = self.config
+        rings = [
+            RingCache(slots, config.kv_heads, config.context, config.head_dim, device, dtype)
+            for _ in range(config.layers)
+        ]
+        return TransformerState(slots, config.context, rings, device)
+
+    def forward(self, x: Tensor, state: TransformerState, slots: Tensor) -> Tensor:
+        """The next T positions of each slot, [B, T, D]. x: [B, T, D], T at most the context.
+
+        T positions at once equal T calls with one, as long as the ring does not wrap among them.
+        """
+        config = self.config
+        window = Window.ahead(state, slots, x.shape[1])
+        if config.positions in ("sin", "sin_rope"):
+            x = x + config.position_scale * sine_embedding(
+                window.positions, config.dim, config.max_period, x.dtype
+            )
+        turn = None
+        if "rope" in config.positions:
+            turn = rotation(
+                window.positions, config.head_dim, config.max_period, config.positions != "rope_concat"
+            )
+        for layer, ring in zip(self.layers, state.rings, strict=True):
+            x = layer(x, ring, slots, window, turn)
+        state.advance(slots, x.shape[1])
+        return x
+
+
+def gated_width(dim: int, feedforward: int) -> int:
+    """Hidden width of a gated feed-forward: two thirds, for it has three matrices, not two."""
+    return 21 * dim // 8 if feedforward == 4 * dim else 2 * feedforward // 3

@@ -1,0 +1,1 @@
+"""What sessions leave behind between frames: tensors with the slot first."""

@@ -1,0 +1,41 @@
+"""What every piece of per-session state can do."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+
+class SlotState(ABC):
+    """Tensors with the slot first, written in place by the step that owns them."""
+
+    @abstractmethod
+    def reset(self, slots: Tensor) -> None:
+        """Makes `slots` (int64 [B]) those of fresh sessions; touches no other."""
+
+    @abstractmethod
+    def tensors(self) -> Iterator[Tensor]:
+        """Every tensor, [S, ...]: together all that a session leaves behind."""
+
+
+class StateGroup(SlotState):
+    """State made of parts, reset and walked together."""
+
+    def __init__(self, parts: Sequence[SlotState]) -> None:
+        self._parts = tuple(parts)
+
+    def reset(self, slots: Tensor) -> None:
+        """Resets every part."""
+        for part in self._parts:
+            part.reset(slots)
+
+    def tensors(self) -> Iterator[Tensor]:
+        """The parts' tensors, in order."""
+        for part in self._parts:
+            yield from part.tensors()
+
+
+def born_nan(*shape: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Floating memory that shows it when it is read before it is written."""
+    return torch.full(shape, float("nan"), device=device, dtype=dtype)
