@@ -1,25 +1,15 @@
 """`make run`: a LiveKit server, and a worker with its engine, on this machine until Ctrl-C."""
 
-import os
 import signal
 import sys
 from pathlib import Path
 
-from dotenv import dotenv_values
-
 from deploy.stack import Part, Stack, StackError
 from engine.errors import SettingError
-from worker.settings import ENV_FILE, WorkerSettings
+from worker.settings import WorkerSettings
 
 LOGS = Path(".cache/run")
 LIVEKIT_PORT = 7880
-
-# As in livekit.yaml.
-DEVELOPMENT_SERVER = {
-    "LIVEKIT_URL": f"ws://127.0.0.1:{LIVEKIT_PORT}",
-    "LIVEKIT_API_KEY": "devkey",
-    "LIVEKIT_API_SECRET": "secret",
-}
 
 
 def livekit_server() -> Part:
@@ -35,7 +25,7 @@ def livekit_server() -> Part:
     )
 
 
-def worker(settings: WorkerSettings, environment: dict[str, str]) -> Part:
+def worker(settings: WorkerSettings) -> Part:
     """The worker, which starts an engine of its own unless ENGINE_URL names one."""
     return Part(
         name="worker",
@@ -44,20 +34,17 @@ def worker(settings: WorkerSettings, environment: dict[str, str]) -> Part:
         log=LOGS / "worker.log",
         ports=[] if settings.engine_url else [settings.engine_port],
         without="set ENGINE_PORT to another port for the engine",
-        environment=environment,
         shown=True,
     )
 
 
-def introduction(settings: WorkerSettings, environment: dict[str, str]) -> str:
+def introduction(settings: WorkerSettings) -> str:
     """What runs where, and how to talk to it."""
     if settings.engine_url:
         engine = settings.engine_url
     else:
         address = f"http://127.0.0.1:{settings.engine_port}"
         engine = f"{address}, checkpoint {settings.engine_checkpoint or 'parrot'}; {address}/metrics"
-    given = " ".join(f"{name}={value}" for name, value in environment.items())
-    prefix = f"{given} \\\n        " if given else ""
     return f"""
     LiveKit   {settings.livekit_url}
     engine    {engine}
@@ -65,7 +52,7 @@ def introduction(settings: WorkerSettings, environment: dict[str, str]) -> str:
 
 Talk to it, from another terminal:
 
-    {prefix}.venv/bin/python -m worker call deploy/sample.wav out.wav
+    .venv/bin/python -m worker call deploy/sample.wav out.wav
 
 Ctrl-C stops all of it.
 """
@@ -73,15 +60,13 @@ Ctrl-C stops all of it.
 
 def main() -> int:
     """Exit status: 0 after Ctrl-C, 2 for a bad setting, 1 when a part cannot start or ends by itself."""
-    given = {**dotenv_values(ENV_FILE), **os.environ}
-    environment = {} if given.get("LIVEKIT_URL") else DEVELOPMENT_SERVER
     try:
-        settings = WorkerSettings.load(**{name.lower(): value for name, value in environment.items()})
+        settings = WorkerSettings.load()
     except SettingError as error:
         print(f"make run: {error}", file=sys.stderr)
         return 2
-    parts = [worker(settings, environment)]
-    if environment:
+    parts = [worker(settings)]
+    if "livekit_url" not in settings.model_fields_set:
         parts.insert(0, livekit_server())
 
     signals: list[int] = []
@@ -89,10 +74,7 @@ def main() -> int:
         signal.signal(number, lambda received, _frame: signals.append(received))
     stack = Stack(parts, show=lambda line: print(line, flush=True))
     try:
-        stack.run(
-            stop=lambda: bool(signals),
-            on_ready=lambda: print(introduction(settings, environment), flush=True),
-        )
+        stack.run(stop=lambda: bool(signals), on_ready=lambda: print(introduction(settings), flush=True))
     except StackError as error:
         print(f"make run: {error}", file=sys.stderr)
         return 1

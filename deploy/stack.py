@@ -7,8 +7,8 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 _POLL_S = 0.1
@@ -33,7 +33,6 @@ class Part:
     log: Path
     ports: Sequence[int] = ()
     without: str = "choose another"
-    environment: Mapping[str, str] = field(default_factory=dict)
     shown: bool = False
 
     def check_ports(self) -> None:
@@ -67,7 +66,6 @@ class Running:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
-                env={**os.environ, **part.environment},
                 # A session of its own: a Ctrl-C reaches the stack alone, which passes it on in its own order.
                 start_new_session=True,
             )

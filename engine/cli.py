@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from engine.errors import Refused, UserError
-from engine.logs import log_to_stderr
+from engine.logs import LogFormat, log_to_stderr
 from engine.settings import Device, EngineSettings
 
 if TYPE_CHECKING:
@@ -58,6 +58,9 @@ def serve(
     socket: Annotated[Path | None, typer.Option(help="A Unix socket to listen on as well.")] = None,
     origins: Annotated[str | None, typer.Option(help="Origins of web pages that may open sessions.")] = None,
     drain_seconds: Annotated[float | None, typer.Option(help="How long SIGTERM waits for calls.")] = None,
+    log_format: Annotated[
+        LogFormat | None, typer.Option(help="Log lines for people or for machines.")
+    ] = None,
 ) -> None:
     """Serve sessions. Every option is also a setting ENGINE_..., as is ENGINE_TOKEN."""
     settings = EngineSettings.load(
@@ -70,8 +73,9 @@ def serve(
         socket=socket,
         origins=origins,
         drain_seconds=drain_seconds,
+        log_format=log_format,
     )
-    log_to_stderr()
+    log_to_stderr(settings.log_format)
     from engine.service.server import Shutdown, bind
     from engine.service.server import serve as serve_sessions
     from engine.service.sessions import ServedModel

@@ -7,11 +7,11 @@ async with EngineClient("ws://127.0.0.1:8998") as engine:
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -32,6 +32,8 @@ from engine.protocol import (
 
 ANSWER_TIMEOUT_S = 5.0
 HEARTBEAT_S = 10.0
+
+_Message = TypeVar("_Message", str, bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,22 +132,25 @@ class EngineSession:
 
     async def send(self, pcm: bytes) -> None:
         """PCM s16le mono 24 kHz, any length. Lost once the session is over: its end arrives as an event."""
-        if not self._socket.closed:
-            await self._socket.send_bytes(pcm)
+        await self._send(self._socket.send_bytes, pcm)
 
     async def report(self, report: Report) -> None:
         """Tell the engine what became of one of its answers, for its metrics."""
-        if not self._socket.closed:
-            await self._socket.send_str(report.to_wire())
+        await self._send(self._socket.send_str, report.to_wire())
 
     async def end(self) -> None:
         """Hang up: the seat is free at once. The engine answers with `Ended`."""
-        if not self._socket.closed:
-            await self._socket.send_str(End().to_wire())
+        await self._send(self._socket.send_str, End().to_wire())
 
     async def close(self) -> None:
         """Close the connection without a word, as a lost network would."""
         await self._socket.close()
+
+    async def _send(self, send: Callable[[_Message], Awaitable[None]], message: _Message) -> None:
+        if not self._socket.closed:
+            # Closed on the other side, which the iteration will tell.
+            with suppress(aiohttp.ClientConnectionResetError):
+                await send(message)
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         async for message in self._socket:

@@ -1,21 +1,18 @@
 """The service's settings, each once: environment variables ENGINE_*, each also an option of `serve`."""
 
-import os
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from engine.environment import reject_unknown
+from engine.environment import ENV_FILE, is_loopback, reject_unknown
 from engine.errors import SettingError
+from engine.logs import LogFormat
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 ENV_PREFIX = "ENGINE_"
-ENV_FILE = ".env.local"
 
 # Of the worker, which shares the prefix.
 _WORKERS_OWN = ("URL",)
@@ -46,12 +43,14 @@ class EngineSettings(BaseSettings):
     """Origins of web pages that may open sessions, separated by commas."""
     drain_seconds: float = Field(default=3600.0, ge=0)
     """How long a SIGTERM waits for the calls that are on."""
+    log_format: LogFormat = "plain"
+    """Log lines for people (`plain`) or for machines (`json`)."""
 
     @classmethod
     def load(cls, **options: Any) -> Self:
         """Options that are not None, else the environment, else defaults. Raises SettingError."""
         known = [name.upper() for name in (*cls.model_fields, *_WORKERS_OWN)]
-        reject_unknown(ENV_PREFIX, known, [*dotenv_values(ENV_FILE), *os.environ])
+        reject_unknown(ENV_PREFIX, known)
         try:
             return cls(**{name: value for name, value in options.items() if value is not None})
         except ValidationError as invalid:
@@ -70,14 +69,6 @@ class EngineSettings(BaseSettings):
                 "of 16 or more characters, or listen on 127.0.0.1"
             )
         return self
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host`, a name or an address, is this machine alone."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _fault(error: ErrorDetails) -> str:

@@ -11,6 +11,7 @@ import typer
 from jwt import InsecureKeyLengthWarning
 
 from engine.errors import EngineError, Refused, UserError
+from engine.logs import LogFormat
 from worker import logs
 from worker.settings import LiveKitSettings, WorkerSettings
 
@@ -63,7 +64,8 @@ def serve(
     from worker.service import serve
 
     drains = context.command.name == "start"
-    logs.set_up(for_people=not drains)
+    log_format: LogFormat = "json" if drains else "plain"
+    logs.set_up(log_format)
     _run(
         lambda: serve(
             WorkerSettings.load(
@@ -77,6 +79,7 @@ def serve(
                 engine_checkpoint=engine_checkpoint,
                 engine_slots=engine_slots,
                 engine_device=engine_device,
+                engine_log_format=log_format,
                 worker_max_call_seconds=max_call_seconds,
                 worker_host=host,
                 worker_port=port,

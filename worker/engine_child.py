@@ -54,6 +54,7 @@ def engine_arguments(settings: WorkerSettings, socket: Path) -> list[str]:
         "--checkpoint": settings.engine_checkpoint,
         "--slots": settings.engine_slots,
         "--device": settings.engine_device,
+        "--log-format": settings.engine_log_format,
     }
     given = [text for name, value in options.items() if value is not None for text in (name, str(value))]
     address = ["--socket", str(socket), "--host", "127.0.0.1", "--port", str(settings.engine_port)]

@@ -1,19 +1,17 @@
 """Every setting of the worker, once: environment, `.env.local`, and options of the commands."""
 
-import ipaddress
-import os
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from engine.client import EngineClient
-from engine.environment import reject_unknown
+from engine.environment import ENV_FILE, is_loopback, reject_unknown
 from engine.errors import SettingError
+from engine.logs import LogFormat
 
-ENV_FILE = ".env.local"
 _PREFIX = "WORKER_"
 _DEVELOPMENT_SECRET = "secret"
 
@@ -23,11 +21,11 @@ class LiveKitSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_file=ENV_FILE, frozen=True, extra="ignore", env_ignore_empty=True)
 
-    livekit_url: str
-    """Address of the LiveKit server, ws:// or wss://."""
-    livekit_api_key: str
+    livekit_url: str = "ws://127.0.0.1:7880"
+    """Address of the LiveKit server, ws:// or wss://; unset, as its key and secret: that of livekit.yaml."""
+    livekit_api_key: str = "devkey"
     """Name of the key that signs tokens."""
-    livekit_api_secret: SecretStr
+    livekit_api_secret: SecretStr = SecretStr(_DEVELOPMENT_SECRET)
     """The key itself."""
     livekit_agent_name: str = ""
     """Name that a dispatch has to give; empty: every room gets an agent."""
@@ -37,11 +35,11 @@ class LiveKitSettings(BaseSettings):
         """Options that are not None, then environment, then `.env.local`. Raises SettingError."""
         names = [name.upper() for name in WorkerSettings.model_fields]
         own = [name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX)]
-        reject_unknown(_PREFIX, own, {**_env_file(), **os.environ})
+        reject_unknown(_PREFIX, own)
         try:
             settings = cls(**{name: value for name, value in options.items() if value is not None})
         except ValidationError as invalid:
-            raise SettingError("; ".join(_faults(invalid))) from None
+            raise SettingError("; ".join(_fault(error) for error in invalid.errors())) from None
         settings._check_livekit()
         return settings
 
@@ -51,7 +49,7 @@ class LiveKitSettings(BaseSettings):
             raise SettingError(
                 f"LIVEKIT_URL={self.livekit_url!r} is not an address: give ws://host:port or wss://host"
             )
-        if self.livekit_api_secret.get_secret_value() == _DEVELOPMENT_SECRET and not _is_loopback(
+        if self.livekit_api_secret.get_secret_value() == _DEVELOPMENT_SECRET and not is_loopback(
             address.hostname
         ):
             raise SettingError(
@@ -86,6 +84,8 @@ class WorkerSettings(LiveKitSettings, HealthSettings):
     """Seats of the engine that the worker starts."""
     engine_device: str | None = None
     """Device of the engine that the worker starts."""
+    engine_log_format: LogFormat | None = None
+    """Log lines of the engine that the worker starts: as its own."""
     worker_max_call_seconds: float = Field(default=3600.0, gt=0)
     """A call is ended after this time."""
 
@@ -110,25 +110,5 @@ def _plain(value: object) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
-def _faults(invalid: ValidationError) -> list[str]:
-    """What is missing in one sentence, then what is wrong, each with its name."""
-    errors = {str(error["loc"][0]).upper(): error for error in invalid.errors()}
-    missing = [name for name, error in errors.items() if error["type"] == "missing"]
-    wrong = [
-        f"{name}={error['input']!r}: {error['msg']}" for name, error in errors.items() if name not in missing
-    ]
-    if missing:
-        be = "is" if len(missing) == 1 else "are"
-        wrong.insert(0, f"{', '.join(missing)} {be} not set: put them into the environment or {ENV_FILE}")
-    return wrong
-
-
-def _env_file() -> dict[str, str]:
-    return {name: value or "" for name, value in dotenv_values(ENV_FILE).items()}
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _fault(error: ErrorDetails) -> str:
+    return f"{str(error['loc'][0]).upper()}={error['input']!r}: {error['msg']}"

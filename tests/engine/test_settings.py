@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.environment import is_loopback
 from engine.errors import SettingError
-from engine.settings import EngineSettings, is_loopback
+from engine.settings import EngineSettings
 
 
 @pytest.fixture(autouse=True)

@@ -132,6 +132,17 @@ async def test_a_lost_connection_frees_its_seat(engine: RunningEngine) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_what_is_said_while_the_connection_breaks_is_lost_without_a_word(engine: RunningEngine) -> None:
+    session = await engine.client.open(SessionRequest())
+    transport = session._socket._conn.transport  # type: ignore[union-attr]  # as a cable that is pulled
+    transport.abort()  # type: ignore[union-attr]
+    await session.send(sound(1))
+    await session.report(Report(0, 0, 0, 0))
+    await session.end()
+    with pytest.raises(EngineUnreachable, match="was lost"):
+        await events(session)
+
+
 async def test_a_reserved_seat_waits_for_its_owner(engine: RunningEngine) -> None:
     await engine.client.open(SessionRequest())
     await engine.client.reserve("job-1", 20)
