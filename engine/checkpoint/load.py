@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -57,7 +58,7 @@ def load(name: str, device: torch.device, dtype: torch.dtype | None = None) -> M
     mimi = _mimi(files, device)
     lm = _empty_lm(config, device, dtype)
     fill(lm, lm_entries(lm), files.lm(), unused=lm_unused(lm))
-    return Model(name, mimi, lm, tokenizer, _sampling(files.lm_gen))
+    return Model(_title(name), mimi, lm, tokenizer, _sampling(files.lm_gen))
 
 
 def load_mimi(name: str, device: torch.device) -> Mimi:
@@ -100,6 +101,12 @@ def _random_mimi(config: MimiConfig, device: torch.device) -> Mimi:
     # As loud as speech, where the rest of the decoder gives about 1.
     mimi.decoder.last.weight.mul_(0.05)
     return mimi
+
+
+def _title(name: str) -> str:
+    """What clients are told: of a folder its own name, for its path is nobody else's business."""
+    folder = Path(name).expanduser()
+    return folder.resolve().name if folder.is_dir() else name
 
 
 def _refuse_unknown_random(name: str) -> None:

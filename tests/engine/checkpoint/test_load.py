@@ -46,6 +46,13 @@ def test_a_sampling_that_the_checkpoint_asks_for(tmp_path: Path) -> None:
     assert load(str(tmp_path), CPU).sampling == Sampling(0.5, 250, 0.7, 5)
 
 
+def test_clients_are_told_a_folders_name_and_not_where_it_lies(tmp_path: Path) -> None:
+    folder = tmp_path / "my-parrot"
+    shutil.copytree(CHECKPOINT, folder)
+    assert load(str(folder), CPU).name == "my-parrot"
+    assert load("parrot", CPU).name == "parrot"
+
+
 def test_mimi_s_configuration_may_lie_inline_or_in_a_file_of_the_folder(tmp_path: Path) -> None:
     shutil.copytree(CHECKPOINT, tmp_path, dirs_exist_ok=True)
     config = json.loads((tmp_path / "config.json").read_text())
