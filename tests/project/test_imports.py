@@ -12,14 +12,14 @@ ROOT = Path(__file__).parents[2]
 
 # Bottom first. A module may import from its own unit and from the lines before its own.
 LAYERS = (
-    ("engine.errors", "engine.step.frames"),
+    ("engine.errors", "engine.logs", "engine.step.frames"),
     ("engine.environment", "engine.protocol", "engine.audio_files", "engine.models.config", "engine.parrot"),
     ("engine.settings", "engine.client", "engine.state"),
     ("engine.models",),
     ("engine.checkpoint",),
     ("engine.step",),
     ("engine.service",),
-    ("engine.bench", "engine.device", "engine.logs", "engine.recordings", "engine.parrot.measure"),
+    ("engine.bench", "engine.device", "engine.recordings", "engine.parrot.measure"),
     ("engine.cli", "engine.parrot.build"),
     ("engine.__main__",),
 )
@@ -31,6 +31,7 @@ WITHOUT_TORCH = (
     "engine.client",
     "engine.environment",
     "engine.errors",
+    "engine.logs",
     "engine.models.config",
     "engine.protocol",
     "engine.settings",
