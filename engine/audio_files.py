@@ -1,5 +1,6 @@
 """Recordings: any file that soundfile reads becomes 24 kHz mono frames, and frames become a WAV."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,18 @@ def read_frames(path: Path) -> NDArray[np.int16]:
         sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
         raise AudioFileError(f"cannot read {path}: {error}; give a WAV, FLAC, OGG or MP3 file") from None
-    if not len(sound):
-        raise AudioFileError(f"{path} holds no sound")
     mono = soxr.resample(sound.mean(axis=1), rate, SAMPLE_RATE, quality="VHQ")
+    if not len(mono):
+        raise AudioFileError(f"{path} holds no sound")
     pcm = (mono * 32768).round().clip(-32768, 32767).astype(np.int16)
     return np.pad(pcm, (0, -len(pcm) % FRAME_SAMPLES)).reshape(-1, FRAME_SAMPLES)
+
+
+def check_writable(*paths: Path | None) -> None:
+    """Raise AudioFileError, before any work, for what cannot be written later."""
+    for path in paths:
+        if path is not None and (path.is_dir() or not os.access(path.parent, os.W_OK)):
+            raise AudioFileError(f"cannot write {path}: give a file in a folder that is there")
 
 
 def write_frames(path: Path, frames: NDArray[np.int16]) -> None:

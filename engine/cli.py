@@ -5,12 +5,14 @@ import gc
 import json
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from engine.errors import Refused, UserError
+from engine.errors import Refused, SettingError, UserError
 from engine.logs import LogFormat, log_to_stderr
 from engine.settings import Device, EngineSettings
 
@@ -76,27 +78,32 @@ def serve(
         log_format=log_format,
     )
     log_to_stderr(settings.log_format)
-    from engine.service.server import Shutdown, bind
+    # Until there are calls to wait for.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    from engine.service.server import Shutdown, bound
     from engine.service.server import serve as serve_sessions
     from engine.service.sessions import ServedModel
+    from engine.step.capacity import fitting_slots
     from engine.step.eager_runner import EagerRunner
     from engine.step.moshi_step import MoshiStep
 
-    sockets = bind(settings)
-    model = _load(settings.checkpoint, settings.device, settings.dtype)
-    runner = EagerRunner(MoshiStep(model.mimi, model.lm, settings.slots), model.lm.device)
-    served = ServedModel(model.name, model.lm.config.max_delay, model.sampling, model.tokenizer.piece)
-    # What is loaded stays: the collector need not walk it while calls are on.
-    gc.collect()
-    gc.freeze()
+    with bound(settings) as sockets:
+        model = _load(settings.checkpoint, settings.device, settings.dtype)
+        count = settings.slots or fitting_slots(model.mimi, model.lm)
+        with _enough_memory(f"{count} slots: give fewer with --slots"):
+            runner = EagerRunner(MoshiStep(model.mimi, model.lm, count), model.lm.device)
+        served = ServedModel(model.name, model.lm.config.max_delay, model.sampling, model.tokenizer.piece)
+        # What is loaded stays: the collector need not walk it while calls are on.
+        gc.collect()
+        gc.freeze()
 
-    async def until_shut_down() -> bool:
-        shutdown = Shutdown()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(name, shutdown.request)
-        return await serve_sessions(settings, sockets, served, runner, shutdown)
+        async def until_shut_down() -> bool:
+            shutdown = Shutdown()
+            for name in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(name, shutdown.request)
+            return await serve_sessions(settings, sockets, served, runner, count, shutdown)
 
-    sys.exit(0 if asyncio.run(until_shut_down()) else 1)
+        sys.exit(0 if asyncio.run(until_shut_down()) else 1)
 
 
 @app.command()
@@ -116,10 +123,11 @@ def run(
 ) -> None:
     """Play a recording to the model and save its answer."""
     from engine import recordings
-    from engine.audio_files import read_frames, write_frames
+    from engine.audio_files import check_writable, read_frames, write_frames
     from engine.protocol import SessionRequest
 
     frames = read_frames(recording)
+    check_writable(answer, codes, transcript)
     if temperature == 0 and temperature_text is None:
         temperature_text = 0.0
     request = SessionRequest(temperature, top_k, temperature_text, top_k_text, seed)
@@ -142,11 +150,12 @@ def encode(
 ) -> None:
     """Encode a recording with the codec alone."""
     from engine import recordings
-    from engine.audio_files import read_frames
+    from engine.audio_files import check_writable, read_frames
     from engine.checkpoint import load_mimi
     from engine.device import choose_device
 
     frames = read_frames(recording)
+    check_writable(codes)
     recordings.write_codes(
         codes, recordings.encode(load_mimi(checkpoint, choose_device(device)), frames, codebooks)
     )
@@ -161,10 +170,11 @@ def decode(
 ) -> None:
     """Decode codes with the codec alone."""
     from engine import recordings
-    from engine.audio_files import write_frames
+    from engine.audio_files import check_writable, write_frames
     from engine.checkpoint import load_mimi
     from engine.device import choose_device
 
+    check_writable(recording)
     mimi = load_mimi(checkpoint, choose_device(device))
     write_frames(recording, recordings.decode(mimi, recordings.read_codes(codes, mimi)))
 
@@ -179,8 +189,10 @@ def bench(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the table, as JSON.")] = None,
 ) -> None:
     """Time the step at several numbers of sessions, one step after the other."""
+    from engine.audio_files import check_writable
     from engine.bench import parse_sessions, time_steps
 
+    check_writable(json_file)
     counts = parse_sessions(sessions)
     report = time_steps(_load(checkpoint, device, dtype), counts, steps)
     print(report.table())
@@ -194,4 +206,16 @@ def _load(checkpoint: str, device: Device, dtype: Dtype | None) -> "Model":
     from engine.checkpoint import load
     from engine.device import choose_device
 
-    return load(checkpoint, choose_device(device), getattr(torch, dtype) if dtype else None)
+    with _enough_memory(f"{checkpoint}: take a smaller or 8-bit checkpoint, or another device"):
+        return load(checkpoint, choose_device(device), getattr(torch, dtype) if dtype else None)
+
+
+@contextmanager
+def _enough_memory(what: str) -> Iterator[None]:
+    """Turn torch's end of memory into an error that says what did not fit, and what to do."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise SettingError(f"the device has not enough memory for {what}") from None

@@ -8,7 +8,7 @@ async with EngineClient("ws://127.0.0.1:8998") as engine:
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
@@ -66,14 +66,15 @@ class EngineClient:
     async def open(self, request: SessionRequest) -> "EngineSession":
         """Open a session and wait until it is ready. Raises EngineFull, SessionError."""
         url = self._base.with_path(SESSION_PATH).with_query(request.to_query())
-        async with self._reaching():
+        async with self._reaching(), AsyncExitStack() as unless_ready:
             socket = await self._http.ws_connect(url, heartbeat=HEARTBEAT_S)
+            unless_ready.push_async_callback(socket.close)
             ready = _parse(await socket.receive(ANSWER_TIMEOUT_S))
-        if not isinstance(ready, Ready):
-            await socket.close()
-            raise SessionError(
-                f"the engine at {self._name} began a session with {ready!r} where ready was expected"
-            )
+            if not isinstance(ready, Ready):
+                raise SessionError(
+                    f"the engine at {self._name} began with {ready!r} where ready was expected"
+                )
+            unless_ready.pop_all()
         self._sockets = [other for other in self._sockets if not other.closed] + [socket]
         return EngineSession(socket, ready, self._name)
 
@@ -154,6 +155,8 @@ class EngineSession:
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         async for message in self._socket:
+            if message.type is aiohttp.WSMsgType.ERROR:
+                break
             event = _parse(message)
             yield event
             if isinstance(event, Ended):
@@ -166,9 +169,10 @@ def _parse_address(url: str) -> tuple[URL, aiohttp.BaseConnector]:
     """The base URL and the connector that reaches it. Raises SettingError."""
     if url.startswith("unix:") and len(url) > len("unix:"):
         return URL("http://engine"), aiohttp.UnixConnector(url.removeprefix("unix:"))
-    base = URL(url)
-    if base.scheme in ("ws", "wss") and base.host:
-        return base.with_scheme("http" if base.scheme == "ws" else "https"), aiohttp.TCPConnector()
+    with suppress(ValueError):
+        base = URL(url)
+        if base.scheme in ("ws", "wss") and base.host:
+            return base.with_scheme("http" if base.scheme == "ws" else "https"), aiohttp.TCPConnector()
     raise SettingError(
         f"ENGINE_URL={url!r} is not an address: give ws://host:port, wss://host:port or unix:/path"
     )

@@ -1,15 +1,21 @@
 """What the settings of engine and worker have in common: their file, their names, who is on this machine."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from ipaddress import ip_address
+from typing import Any, TypeVar
 
 from dotenv import dotenv_values
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings
 
 from engine.errors import SettingError
 
 ENV_FILE = ".env.local"
+
+Settings = TypeVar("Settings", bound=BaseSettings)
 
 
 def reject_unknown(prefix: str, known: Iterable[str]) -> None:
@@ -26,6 +32,25 @@ def reject_unknown(prefix: str, known: Iterable[str]) -> None:
             faults.append(f"no setting is called {name}: {hint}")
     if faults:
         raise SettingError("; ".join(faults))
+
+
+def load_settings(kind: type[Settings], options: Mapping[str, Any]) -> Settings:
+    """`kind` with the options that are not None. Raises SettingError that names each fault, and no secret."""
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        return kind(**given)
+    except ValidationError as invalid:
+        raise SettingError("; ".join(_fault(kind, error) for error in invalid.errors())) from None
+
+
+def _fault(kind: type[BaseSettings], error: ErrorDetails) -> str:
+    message = error["msg"].removeprefix("Value error, ")
+    if not error["loc"]:
+        return message
+    field = str(error["loc"][0])
+    name = (kind.model_config.get("env_prefix", "") + field).upper()
+    secret = "Secret" in str(kind.model_fields[field].annotation)
+    return f"{name}: {message}" if secret else f"{name}={error['input']!r}: {message}"
 
 
 def is_loopback(host: str) -> bool:

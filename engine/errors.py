@@ -10,7 +10,8 @@ EngineError
 │   └── SessionError     what a client sent for or on its session: ends that session alone
 ├── Refused              nothing is wrong, but not now: exit code 3
 │   ├── EngineFull       every seat is taken
-│   └── EngineDraining   the engine is going down
+│   ├── EngineDraining   the engine is going down
+│   └── TooManySessions  opened one after the other, faster than a service needs it
 └── EngineUnreachable    nobody answers where the engine should be
 """
 
@@ -115,6 +116,17 @@ class EngineDraining(Refused):
         return "the engine is shutting down and takes no new calls: use another engine"
 
 
+class TooManySessions(Refused):
+    """Sessions are opened and ended so fast that the live ones would suffer."""
+
+    code = "too_many_sessions"
+    http_status = 429
+    retry_after_s = 1
+
+    def __str__(self) -> str:
+        return "sessions are opened faster than this engine allows: wait a second"
+
+
 class EngineUnreachable(EngineError):
     """Nobody answers at the engine's address."""
 
@@ -127,8 +139,9 @@ def error_from_wire(body: Mapping[str, Any]) -> EngineError:
     code = body.get("error")
     if code == EngineFull.code:
         return EngineFull(*(int(body[name]) for name in ("seats", "in_calls", "reserved", "retry_after_s")))
-    if code == EngineDraining.code:
-        return EngineDraining()
+    for refusal in (EngineDraining, TooManySessions):
+        if refusal.code == code:
+            return refusal()
     text = str(body.get("message", code))
     for kind in (Unauthorized, ForbiddenOrigin, SessionError, SettingError):
         if kind.code == code:

@@ -108,13 +108,13 @@ class Report(_JsonMessage):
     """Client: what became of the answer to input frame `frame`, in microseconds.
 
     `worker_us`: frame arrived -> its answer handed to the track; `playout_us`: queued in the track then;
-    `jitter_us`: delay of the caller's jitter buffer.
+    `jitter_us`: delay of the caller's jitter buffer, None while it is not known.
     """
 
     frame: int
     worker_us: int
     playout_us: int
-    jitter_us: int
+    jitter_us: int | None = None
     type: ClassVar[str] = "report"
 
 
@@ -200,6 +200,8 @@ def parse_client_message(text: str) -> ClientMessage:
     """A client's text message. Raises SessionError that says what was expected."""
     kind, body = _typed(text, _CLIENT_MESSAGES)
     for name, value in body.items():
+        if value is None and name == "jitter_us":
+            continue
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 32:
             raise SessionError(f"{kind.type}.{name} is {value!r}: expected a whole number from 0 to 2^32 - 1")
     return kind(**body)

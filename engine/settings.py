@@ -3,25 +3,22 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from engine.environment import ENV_FILE, is_loopback, reject_unknown
-from engine.errors import SettingError
+from engine.environment import ENV_FILE, is_loopback, load_settings, reject_unknown
 from engine.logs import LogFormat
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 ENV_PREFIX = "ENGINE_"
 
-# Of the worker, which shares the prefix.
-_WORKERS_OWN = ("URL",)
-
 
 class EngineSettings(BaseSettings):
     """What `python -m engine serve` runs with."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_file=ENV_FILE, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_file=ENV_FILE, frozen=True, extra="ignore", env_ignore_empty=True
+    )
 
     checkpoint: str = "parrot"
     """`parrot`, a folder, a Hugging Face repository, `random:moshi-7b` or `random:tiny`."""
@@ -29,15 +26,15 @@ class EngineSettings(BaseSettings):
     """Where the model runs; auto: CUDA if there is one, else the CPU."""
     dtype: Literal["float32", "bfloat16"] | None = None
     """What the language model computes in; unset: as its files are, on the CPU float32."""
-    slots: int = Field(default=8, ge=1, le=1024)
-    """Sessions at the same time."""
+    slots: int | None = Field(default=None, ge=1, le=1024)
+    """Sessions at the same time; unset: as many as fit into the device's memory, on the CPU 8."""
     host: str = "127.0.0.1"
     """Address to listen on. Anything but loopback needs a token."""
     port: int = Field(default=8998, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
     socket: Path | None = None
     """A Unix socket to listen on as well."""
-    token: SecretStr | None = Field(default=None, min_length=16)
+    token: SecretStr | None = None
     """What clients send as `Authorization: Bearer`; at least 16 characters."""
     origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins of web pages that may open sessions, separated by commas."""
@@ -49,17 +46,24 @@ class EngineSettings(BaseSettings):
     @classmethod
     def load(cls, **options: Any) -> Self:
         """Options that are not None, else the environment, else defaults. Raises SettingError."""
-        known = [name.upper() for name in (*cls.model_fields, *_WORKERS_OWN)]
-        reject_unknown(ENV_PREFIX, known)
-        try:
-            return cls(**{name: value for name, value in options.items() if value is not None})
-        except ValidationError as invalid:
-            raise SettingError("; ".join(_fault(error) for error in invalid.errors())) from None
+        reject_unknown(ENV_PREFIX, NAMES)
+        return load_settings(cls, options)
 
     @field_validator("origins", mode="before")
     @classmethod
     def _split(cls, origins: object) -> object:
-        return tuple(filter(None, origins.split(","))) if isinstance(origins, str) else origins
+        return (
+            tuple(filter(None, (origin.strip() for origin in origins.split(","))))
+            if isinstance(origins, str)
+            else origins
+        )
+
+    @field_validator("token")
+    @classmethod
+    def _long_enough(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and len(token.get_secret_value()) < 16:
+            raise ValueError("give a secret of 16 characters or more")
+        return token
 
     @model_validator(mode="after")
     def _guarded(self) -> Self:
@@ -71,10 +75,6 @@ class EngineSettings(BaseSettings):
         return self
 
 
-def _fault(error: ErrorDetails) -> str:
-    if not error["loc"]:
-        return error["msg"].removeprefix("Value error, ")
-    name = f"{ENV_PREFIX}{error['loc'][0]}".upper()
-    return (
-        f"{name}={error['input']!r}: {error['msg']}" if name != "ENGINE_TOKEN" else f"{name}: {error['msg']}"
-    )
+# URL is the worker's, which shares the prefix.
+NAMES = (*(name.upper() for name in EngineSettings.model_fields), "URL")
+"""Every setting that begins with ENV_PREFIX, without it."""

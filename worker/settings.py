@@ -3,14 +3,15 @@
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from engine.client import EngineClient
-from engine.environment import ENV_FILE, is_loopback, reject_unknown
+from engine.environment import ENV_FILE, is_loopback, load_settings, reject_unknown
 from engine.errors import SettingError
 from engine.logs import LogFormat
+from engine.settings import ENV_PREFIX as ENGINE_PREFIX
+from engine.settings import NAMES as ENGINE_NAMES
 
 _PREFIX = "WORKER_"
 _DEVELOPMENT_SECRET = "secret"
@@ -36,10 +37,8 @@ class LiveKitSettings(BaseSettings):
         names = [name.upper() for name in WorkerSettings.model_fields]
         own = [name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX)]
         reject_unknown(_PREFIX, own)
-        try:
-            settings = cls(**{name: value for name, value in options.items() if value is not None})
-        except ValidationError as invalid:
-            raise SettingError("; ".join(_fault(error) for error in invalid.errors())) from None
+        reject_unknown(ENGINE_PREFIX, ENGINE_NAMES)
+        settings = load_settings(cls, options)
         settings._check_livekit()
         return settings
 
@@ -108,7 +107,3 @@ def open_engine(settings: WorkerSettings) -> EngineClient:
 
 def _plain(value: object) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-
-
-def _fault(error: ErrorDetails) -> str:
-    return f"{str(error['loc'][0]).upper()}={error['input']!r}: {error['msg']}"

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from engine.checkpoint.config_file import lm_config, mimi_config
+from engine.checkpoint.config_keys import Keys
 from engine.checkpoint.locate import Files, locate
 from engine.checkpoint.names import lm_entries, lm_unused, mimi_entries
 from engine.checkpoint.random_weights import randomise, tiny_lm, tiny_mimi
@@ -115,10 +116,10 @@ def _refuse_unknown_random(name: str) -> None:
 
 
 def _sampling(lm_gen: Mapping[str, Any]) -> Sampling:
-    default = Sampling()
+    keys, default = Keys("config.json: lm_gen_config", lm_gen), Sampling()
     return Sampling(
-        temperature=lm_gen.get("temp", default.temperature),
-        top_k=lm_gen.get("top_k", default.top_k),
-        temperature_text=lm_gen.get("temp_text", default.temperature_text),
-        top_k_text=lm_gen.get("top_k_text", default.top_k_text),
+        temperature=keys.number("temp", default.temperature),
+        top_k=int(keys.number("top_k", default.top_k)),
+        temperature_text=keys.number("temp_text", default.temperature_text),
+        top_k_text=int(keys.number("top_k_text", default.top_k_text)),
     )

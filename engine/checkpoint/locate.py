@@ -67,8 +67,10 @@ class Source(ABC):
     def fetch(self, name: str) -> Path:
         """The file `name` on this machine; `hf://owner/name/file` and `file://path` as upstream."""
         if name.startswith("hf://"):
-            owner, repo, *rest = name.removeprefix("hf://").split("/")
-            return download(f"{owner}/{repo}", "/".join(rest))
+            owner, repo, *rest = (*name.removeprefix("hf://").split("/"), "", "")
+            if not any(rest):
+                raise CheckpointError(f"config.json: {name} names no file; write hf://owner/name/file")
+            return download(f"{owner}/{repo}", "/".join(rest).rstrip("/"))
         path = Path(name.removeprefix("file://")) if name.startswith("file://") else self.own(name)
         if not path.is_file():
             raise CheckpointError(f"{path}: no such file; put it there, or correct the name in config.json")
@@ -129,18 +131,19 @@ def locate(name: str) -> Files:
     if path is None:
         log.info("no config.json: taking the model for a Moshi 7B", extra={"checkpoint": name})
     raw = {} if path is None else _read_json(path)
-    if raw.pop("lora_name", None):
+    if _text(raw, "lora_name"):
         raise CheckpointError(
             f"{name}: LoRA weights (lora_name) are not supported; merge them into the model first"
         )
     mimi_config = raw.pop("mimi_config", None)
-    mimi_config_name = raw.pop("mimi_config_name", None)
+    mimi_config_name = _text(raw, "mimi_config_name")
     if mimi_config is None and mimi_config_name is not None:
         mimi_config = _read_json(source.fetch(mimi_config_name))
-    lm_name = raw.pop("moshi_name", _LM_FILE)
-    mimi_name = raw.pop("mimi_name", None) or source.like("tokenizer-*.safetensors", _MIMI_FILE)
-    tokenizer_name = raw.pop("tokenizer_name", None) or source.like("tokenizer_spm_*.model", _TOKENIZER_FILE)
-    model_type, lm_gen = raw.pop("model_type", "moshi"), raw.pop("lm_gen_config", {})
+    lm_name = _text(raw, "moshi_name") or _LM_FILE
+    mimi_name = _text(raw, "mimi_name") or source.like("tokenizer-*.safetensors", _MIMI_FILE)
+    tokenizer_name = _text(raw, "tokenizer_name") or source.like("tokenizer_spm_*.model", _TOKENIZER_FILE)
+    model_type = _text(raw, "model_type") or "moshi"
+    lm_gen = raw.pop("lm_gen_config", None) or {}
     for key in ("tts_config", "stt_config", "model_id", "version"):
         raw.pop(key, None)
     return Files(
@@ -169,6 +172,14 @@ def _source(name: str) -> Source:
     if _REPO_ID.fullmatch(name) and not name.startswith("."):
         return Repository(name)
     raise CheckpointError(f"no checkpoint '{name}': give {_ACCEPTED}")
+
+
+def _text(raw: dict[str, Any], key: str) -> str | None:
+    """Takes a key that is a string, null or missing."""
+    value = raw.pop(key, None)
+    if value is not None and not isinstance(value, str):
+        raise CheckpointError(f"config.json: '{key}' is {value!r:.60}; give a string, or leave it out")
+    return value
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """The engine's HTTP surface: sessions and seats for those with the token, health and metrics for
 everybody."""
 
-from json import JSONDecodeError
-
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
@@ -34,7 +32,7 @@ def build_app(
         try:
             body = await request.json()
             seat, ttl_s = str(body["id"]), float(body.get("ttl_s", 20.0))
-        except (JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
             raise SessionError('a seat is asked for with {"id": "...", "ttl_s": seconds}') from None
         sessions.reserve(seat, ttl_s)
         return web.json_response({"id": seat, "ttl_s": ttl_s}, status=201)

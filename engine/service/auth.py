@@ -16,6 +16,8 @@ def guard(token: str | None, origins: tuple[str, ...]) -> Middleware:
     Health and metrics are open: they show numbers and opaque ids. What comes from no page has no `Origin`.
     """
 
+    wanted = f"Bearer {token}".encode()
+
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path not in _OPEN_PATHS:
@@ -23,7 +25,7 @@ def guard(token: str | None, origins: tuple[str, ...]) -> Middleware:
             if origin is not None and origin not in origins:
                 raise ForbiddenOrigin(f"pages from {origin} may not talk to this engine: see ENGINE_ORIGINS")
             given = request.headers.get(hdrs.AUTHORIZATION, "")
-            if token is not None and not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+            if token is not None and not hmac.compare_digest(given.encode(errors="surrogateescape"), wanted):
                 raise Unauthorized("this engine wants its ENGINE_TOKEN: send Authorization: Bearer TOKEN")
         return await handler(request)
 

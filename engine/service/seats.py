@@ -41,6 +41,10 @@ class Seats:
         """Give a kept seat back; one that is not kept is no error."""
         self._expiries.pop(seat, None)
 
+    def holds(self, seat: str | None) -> bool:
+        """Whether a seat is kept under this id."""
+        return self.reserved > 0 and seat in self._expiries
+
     def enter(self, seat: str | None) -> None:
         """Begin a call in the seat kept under `seat`, or in any free one. Raises EngineFull."""
         if seat is not None:

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import socket
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from errno import EADDRINUSE
 from pathlib import Path
 
@@ -22,11 +23,16 @@ from engine.step.ready_queue import ReadyQueue
 log = logging.getLogger(__name__)
 
 _LAST_WORDS_S = 1.0
+_POLL_S = 0.1
 
 
-def bind(settings: EngineSettings) -> list[socket.socket]:
-    """The sockets, taken before the model is loaded. Raises SettingError if an address cannot be had."""
-    with ExitStack() as until_all_are_bound:
+@contextmanager
+def bound(settings: EngineSettings) -> Iterator[list[socket.socket]]:
+    """The sockets, taken before the model is loaded and given back at the end.
+
+    Raises SettingError if an address cannot be had.
+    """
+    with ExitStack() as until_the_end:
         try:
             family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
             tcp = socket.create_server((settings.host, settings.port), family=family)
@@ -35,13 +41,13 @@ def bind(settings: EngineSettings) -> list[socket.socket]:
                 f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): "
                 "choose another --port or --host, or stop what listens there"
             ) from None
-        sockets = [until_all_are_bound.enter_context(tcp)]
+        sockets = [until_the_end.enter_context(tcp)]
         if settings.socket is not None:
-            unix = until_all_are_bound.enter_context(socket.socket(socket.AF_UNIX))
+            unix = until_the_end.enter_context(socket.socket(socket.AF_UNIX))
             _bind_unix(unix, settings.socket)
+            until_the_end.callback(settings.socket.unlink, missing_ok=True)
             sockets.append(unix)
-        until_all_are_bound.pop_all()
-    return sockets
+        yield sockets
 
 
 def _bind_unix(listening: socket.socket, path: Path) -> None:
@@ -78,11 +84,12 @@ async def serve(
     sockets: list[socket.socket],
     model: ServedModel,
     runner: Runner,
+    slots: int,
     shutdown: Shutdown,
 ) -> bool:
-    """Serve sessions until `shutdown` is requested and they are over; False if the step failed."""
+    """Serve up to `slots` sessions until `shutdown` is requested and all are over; False: the step failed."""
     events = asyncio.get_running_loop()
-    seats = Seats(settings.slots)
+    seats = Seats(slots)
     metrics = Metrics(seats)
     queue = ReadyQueue()
     sessions = Sessions(model, seats, queue, metrics)
@@ -90,12 +97,12 @@ async def serve(
     def deliver(results: list[StepResult]) -> None:
         events.call_soon_threadsafe(sessions.deliver, results)
 
-    def fail(error: Exception) -> None:
-        events.call_soon_threadsafe(break_down, error)
+    def fail() -> None:
+        events.call_soon_threadsafe(break_down)
 
-    def break_down(error: Exception) -> None:
+    def break_down() -> None:
         sessions.state = "broken"
-        sessions.close_all("error", EngineError(f"the engine failed: {error}"))
+        sessions.close_all("error", EngineError("the engine failed: call again, or use another"))
         shutdown.request()
 
     token = settings.token.get_secret_value() if settings.token else None
@@ -111,21 +118,20 @@ async def serve(
         log.info("ready", extra={"model": model.name, "seats": seats.total, "url": f"ws://{host}:{port}"})
         await shutdown.requested.wait()
         if sessions.state == "open":
-            await _drain(sessions, settings.drain_seconds, shutdown.hurried)
+            await _drain(sessions, seats, settings.drain_seconds, shutdown.hurried)
     finally:
         await web_runner.cleanup()
         steps.stop()
-        if settings.socket is not None:
-            settings.socket.unlink(missing_ok=True)
     return sessions.state != "broken"
 
 
-async def _drain(sessions: Sessions, seconds: float, hurried: asyncio.Event) -> None:
-    """Take no new calls; wait for those that are on, at most `seconds`, and no longer once `hurried`."""
+async def _drain(sessions: Sessions, seats: Seats, seconds: float, hurried: asyncio.Event) -> None:
+    """Take no new calls; wait for those that are on or promised, at most `seconds`, less if `hurried`."""
     sessions.state = "draining"
     log.info("draining", extra={"calls": sessions.live})
-    waits = [asyncio.create_task(event.wait()) for event in (sessions.idle, hurried)]
-    await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while (sessions.live or seats.reserved) and not hurried.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(hurried.wait(), _POLL_S)
     sessions.close_all("drain")

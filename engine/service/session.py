@@ -38,6 +38,7 @@ class Session:
         self._clock = clock
         self._sound = bytearray()
         self._frames = 0
+        self.ended = asyncio.Event()
         self._bytes_limit = RateLimit(_BYTES_PER_SECOND, _BURST_BYTES, clock)
         self._message_limit = RateLimit(_MESSAGES_PER_SECOND, _BURST_MESSAGES, clock)
 
@@ -49,7 +50,12 @@ class Session:
             )
 
     def receive(self, pcm: bytes) -> None:
-        """PCM s16le mono 24 kHz, any length. Raises SessionError when it comes much faster than real time."""
+        """PCM s16le mono 24 kHz, any length; lost after the end.
+
+        Raises SessionError when it comes much faster than real time.
+        """
+        if self.ended.is_set():
+            return
         if not self._bytes_limit.take(len(pcm)):
             raise SessionError("sound comes faster than real time: send 24000 samples (48000 bytes) a second")
         self._sound += pcm
@@ -73,7 +79,8 @@ class Session:
             self.events.put_nowait((Text(number, piece), None))
 
     def finish(self, reason: str, failure: Failure | None = None) -> None:
-        """The last events: why, and that it is over."""
+        """The last events: why, and that it is over. The slot is no longer the session's."""
+        self.ended.set()
         if failure is not None:
             self.events.put_nowait((failure, None))
         self.events.put_nowait((Ended(reason), None))

@@ -21,6 +21,7 @@ from engine.service.session import Session
 from engine.service.sessions import Sessions
 
 _HEARTBEAT_S = 10.0
+_LAST_WORDS_S = 2.0
 
 
 class SessionSocket:
@@ -41,14 +42,19 @@ class SessionSocket:
             await self._converse(socket, session, ready)
         finally:
             self._sessions.close(session, "connection_lost")
+            if not socket.closed and request.transport is not None:
+                request.transport.abort()
         return socket
 
     async def _converse(self, socket: web.WebSocketResponse, session: Session, ready: Ready) -> None:
         async with asyncio.TaskGroup() as pumps:
-            pumps.create_task(self._send(socket, session, ready))
-            await self._receive(socket, session)
-            # Of no effect where the session has ended; else the sender waits for this end.
-            self._sessions.close(session, "connection_lost")
+            sender = pumps.create_task(self._send(socket, session, ready))
+            receiver = pumps.create_task(self._receive(socket, session))
+            await session.ended.wait()
+            # What is queued may still go out, but a client that does not read holds up nobody.
+            await asyncio.wait((sender,), timeout=_LAST_WORDS_S)
+            sender.cancel()
+            receiver.cancel()
 
     async def _send(self, socket: web.WebSocketResponse, session: Session, ready: Ready) -> None:
         """From `Ready` to `Ended`."""
@@ -68,6 +74,8 @@ class SessionSocket:
     async def _receive(self, socket: web.WebSocketResponse, session: Session) -> None:
         """Until the client hangs up, breaks a rule, or is gone."""
         async for message in socket:
+            if message.type is WSMsgType.ERROR:
+                break
             try:
                 session.count_message()
                 if message.type is WSMsgType.BINARY:
@@ -81,3 +89,4 @@ class SessionSocket:
             except SessionError as error:
                 self._sessions.close(session, "error", error)
             return
+        self._sessions.close(session, "connection_lost")

@@ -1,6 +1,5 @@
 """The live sessions of an engine: opened into a seat and a slot, fed with answers, closed."""
 
-import asyncio
 import logging
 import secrets
 import time
@@ -8,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from engine.errors import EngineDraining, EngineError, Refused, SessionError
+from engine.errors import EngineDraining, EngineError, Refused, SessionError, TooManySessions
 from engine.protocol import Failure, Ready, Report, SessionRequest
 from engine.service.latency_window import QUANTILES
 from engine.service.metrics import Metrics, SessionLatency
+from engine.service.rate_limit import RateLimit
 from engine.service.seats import Seats
 from engine.service.session import Session
 from engine.step.frames import FRAME_S, Sampling, StepResult
@@ -19,6 +19,10 @@ from engine.step.ready_queue import Join, ReadyQueue
 from engine.step.slots import SlotPool
 
 log = logging.getLogger(__name__)
+
+# Each new session costs everybody else a part of a step.
+_OPENED_PER_SECOND = 10.0
+_OPENED_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class ServedModel:
 
 
 class Sessions:
-    """Sessions by slot. Used from the event loop alone. `idle` is set while there are none."""
+    """Sessions by slot. Used from the event loop alone."""
 
     def __init__(
         self,
@@ -43,14 +47,13 @@ class Sessions:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.state: Literal["open", "draining", "broken"] = "open"
-        self.idle = asyncio.Event()
-        self.idle.set()
         self._model = model
         self._seats = seats
         self._queue = queue
         self._metrics = metrics
         self._clock = clock
         self._slots = SlotPool(seats.total)
+        self._opening = RateLimit(_OPENED_PER_SECOND, _OPENED_AT_ONCE + 2 * seats.total, clock)
         self._live: dict[int, Session] = {}
 
     @property
@@ -68,12 +71,16 @@ class Sessions:
             raise
 
     def open(self, request: SessionRequest) -> tuple[Session, Ready]:
-        """A session, and what its client is told first. Raises EngineFull, EngineDraining, SessionError."""
+        """A session, and what its client is told first. Raises a refusal, or SessionError."""
         for name, value in (("voice", request.voice), ("prompt", request.prompt)):
             if value is not None:
                 raise SessionError(f"{self._model.name} takes no {name}: leave it out")
         try:
-            self._check_open()
+            # A seat that was promised is kept, also by an engine that goes down.
+            if not self._seats.holds(request.seat):
+                self._check_open()
+            if not self._opening.take(1):
+                raise TooManySessions
             self._seats.enter(request.seat)
         except Refused as refusal:
             self._metrics.refused(refusal.code)
@@ -85,7 +92,6 @@ class Sessions:
             secrets.token_hex(8), self._slots.take(), self._queue.put, self._model.piece, self._clock
         )
         self._live[session.slot.index] = session
-        self.idle.clear()
         self._queue.join(Join(session.slot, sampling))
         self._metrics.begin(session.id)
         log.info("call began", extra={"session": session.id})
@@ -100,8 +106,6 @@ class Sessions:
         self._queue.leave(session.slot)
         self._slots.free(session.slot)
         self._seats.leave()
-        if not self._live:
-            self.idle.set()
         session.finish(reason, Failure(failure.code, str(failure)) if failure else None)
         measured = self._metrics.end(session.id, reason)
         log.info("call ended", extra={"session": session.id, "reason": reason, **_summary(measured)})
@@ -125,7 +129,8 @@ class Sessions:
             ("playout", report.playout_us),
             ("jitter", report.jitter_us),
         ):
-            self._metrics.observe(session.id, stage, micros / 1e6)
+            if micros is not None:
+                self._metrics.observe(session.id, stage, micros / 1e6)
 
     def close_all(self, reason: str, failure: EngineError | None = None) -> None:
         """End every session."""

@@ -44,17 +44,13 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """The answer to one `Frame`: the sound to play for it and the tokens behind that sound.
+    """The answer to one `Frame`: the sound to play for it, and the word said with it.
 
-    `pcm` is int16 [1920], `codes` and `user_codes` int64 [K]; `began_at` and `ended_at` (monotonic seconds)
-    bound the step.
+    `pcm` is int16 [1920]; `began_at` and `ended_at` (monotonic seconds) bound the step.
     """
 
     frame: Frame
     pcm: NDArray[np.int16]
     text_token: int
-    codes: NDArray[np.int64]
-    user_codes: NDArray[np.int64]
     began_at: float
     ended_at: float
-    batch_size: int

@@ -15,6 +15,8 @@ from engine.step.ready_queue import Join, ReadyQueue
 
 log = logging.getLogger(__name__)
 
+_STOP_TIMEOUT_S = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class StepOutput:
@@ -39,8 +41,8 @@ class Runner(Protocol):
 class StepLoop:
     """Steps `runner` on a thread of its own until `stop`.
 
-    `deliver` gets the answers of each step and `failed` the error that ended the loop, both on the step's
-    thread.
+    `deliver` gets the answers of each step; `failed` is called once an error has ended the loop. Both on the
+    step's thread.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class StepLoop:
         runner: Runner,
         queue: ReadyQueue,
         deliver: Callable[[list[StepResult]], None],
-        failed: Callable[[Exception], None],
+        failed: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._runner = runner
@@ -63,9 +65,9 @@ class StepLoop:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the step that is running."""
+        """End after the step that is running; a device that hangs is given up after a while."""
         self._queue.close()
-        self._thread.join()
+        self._thread.join(_STOP_TIMEOUT_S)
 
     def _run(self) -> None:
         try:
@@ -74,9 +76,10 @@ class StepLoop:
                     self._runner.join({join.slot.index: join.sampling for join in work})
                 else:
                     self._deliver(self._step(work))
-        except Exception as error:  # whatever it is, every session must hear of it
+        except Exception:
+            # Whatever it is, every session must hear of it.
             log.exception("the step failed")
-            self._failed(error)
+            self._failed()
 
     def _step(self, frames: list[Frame]) -> list[StepResult]:
         began_at = self._clock()
@@ -84,15 +87,6 @@ class StepLoop:
         out = self._runner.step(slots, np.stack([frame.pcm for frame in frames]))
         ended_at = self._clock()
         return [
-            StepResult(
-                frame=frame,
-                pcm=out.pcm[row],
-                text_token=int(out.text[row]),
-                codes=out.codes[row],
-                user_codes=out.user_codes[row],
-                began_at=began_at,
-                ended_at=ended_at,
-                batch_size=len(frames),
-            )
+            StepResult(frame, out.pcm[row], int(out.text[row]), began_at, ended_at)
             for row, frame in enumerate(frames)
         ]

@@ -27,6 +27,7 @@ class ReadyQueue:
         self._joins: list[Join] = []
         self._frames: deque[Frame] = deque()
         self._closed = False
+        self._joined_last = False
 
     def join(self, join: Join) -> None:
         """A session that will send frames; call it before the first of them."""
@@ -53,23 +54,30 @@ class ReadyQueue:
             self._changed.notify()
 
     def take(self) -> list[Join] | list[Frame] | None:
-        """Wait for work: first every session that joins, else the oldest frame of each session, oldest first.
+        """Wait for work: sessions that join, or the oldest frame of each session, oldest first.
 
-        None once the queue is closed.
+        Joins go first, but never twice in a row while frames wait: whoever opens sessions all the time takes
+        half of the steps, not all. None once the queue is closed.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._joins or self._frames)
             if self._closed:
                 return None
-            if self._joins:
-                joins, self._joins = self._joins, []
-                return joins
-            first: dict[SlotRef, Frame] = {}
-            later: deque[Frame] = deque()
-            for frame in self._frames:
-                if frame.slot in first:
-                    later.append(frame)
-                else:
-                    first[frame.slot] = frame
-            self._frames = later
-            return list(first.values())
+            frames = self._take_frames() if self._joined_last or not self._joins else []
+            self._joined_last = not frames
+            if frames:
+                return frames
+            joins, self._joins = self._joins, []
+            return joins
+
+    def _take_frames(self) -> list[Frame]:
+        joining = {join.slot for join in self._joins}
+        first: dict[SlotRef, Frame] = {}
+        later: deque[Frame] = deque()
+        for frame in self._frames:
+            if frame.slot in first or frame.slot in joining:
+                later.append(frame)
+            else:
+                first[frame.slot] = frame
+        self._frames = later
+        return list(first.values())

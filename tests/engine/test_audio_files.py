@@ -51,5 +51,8 @@ def test_what_is_no_recording_is_an_error_that_says_so(tmp_path: Path) -> None:
         read_frames(text)
     with pytest.raises(AudioFileError, match="holds no sound"):
         read_frames(empty)
+    soundfile.write(empty, np.zeros(1), 192_000)
+    with pytest.raises(AudioFileError, match="holds no sound"):
+        read_frames(empty)
     with pytest.raises(AudioFileError, match="cannot read"):
         read_frames(tmp_path)

@@ -101,6 +101,11 @@ def test_fewer_codebooks_are_a_prefix_of_all(engine: Command, recording: Path, t
     [
         (("run", "missing.wav", "out.wav"), "cannot read missing.wav"),
         (("run", "IN", "/no/such/folder/out.wav"), "cannot write /no/such/folder/out.wav"),
+        (("run", "IN", "out.wav", "--codes", "/no/such/codes"), "cannot write /no/such/codes"),
+        (("run", "IN", "out.wav", "--transcript", "/no/such/words"), "cannot write /no/such/words"),
+        (("encode", "IN", "/no/such/codes"), "cannot write /no/such/codes"),
+        (("decode", "IN", "/no/such/out.wav"), "cannot write /no/such/out.wav"),
+        (("bench", "--json", "/no/such/table"), "cannot write /no/such/table"),
         (("run", "IN", "out.wav", "--checkpoint", "random:huge"), "random:moshi-7b or random:tiny"),
         (("run", "IN", "out.wav", "--checkpoint", "./nowhere"), "nowhere"),
         (("encode", "IN", "codes", "--codebooks", "9"), "--codebooks 9: this codec has 8; give 1 to 8"),

@@ -11,6 +11,7 @@ from engine.errors import (
     EngineFull,
     ForbiddenOrigin,
     SessionError,
+    TooManySessions,
     Unauthorized,
     error_from_wire,
 )
@@ -51,6 +52,12 @@ def test_an_audio_message_of_another_length_is_refused() -> None:
 def test_a_report_survives_the_wire(frame: int, worker_us: int, playout_us: int, jitter_us: int) -> None:
     report = Report(frame, worker_us, playout_us, jitter_us)
     assert parse_client_message(report.to_wire()) == report
+
+
+def test_a_jitter_buffer_that_nobody_has_asked_yet_is_none() -> None:
+    report = Report(1, 2, 3)
+    assert parse_client_message(report.to_wire()) == report
+    assert parse_client_message('{"type": "report", "frame": 1, "worker_us": 2, "playout_us": 3}') == report
 
 
 def test_hanging_up_is_one_short_message() -> None:
@@ -140,6 +147,7 @@ def test_a_bad_parameter_is_named_with_what_it_takes(query: dict[str, str], says
     [
         EngineFull(40, 38, 2),
         EngineDraining(),
+        TooManySessions(),
         Unauthorized("no token"),
         ForbiddenOrigin("that page"),
         SessionError("too fast"),

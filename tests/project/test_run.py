@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from deploy.run import LIVEKIT_PORT, livekit_server
+from deploy.run import LIVEKIT_PORT, introduction, livekit_server, worker
 from deploy.stack import StackError
+from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[2]
 NEEDED = (".venv", "bin", "deploy", "livekit.yaml")
@@ -72,6 +73,16 @@ def processes_in(folder: Path) -> list[str]:
         except OSError:
             continue
     return found
+
+
+def test_the_worker_may_load_a_model_for_as_long_as_it_takes_and_the_server_may_not() -> None:
+    assert worker(WorkerSettings()).ready_within_s is None
+    assert livekit_server().ready_within_s is not None
+
+
+def test_the_introduction_names_the_engines_port_if_it_is_known() -> None:
+    assert "http://127.0.0.1:8123/metrics" in introduction(WorkerSettings(engine_port=8123))
+    assert ":0" not in introduction(WorkerSettings(engine_port=0))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to see what is left behind")

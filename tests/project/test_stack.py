@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from deploy.stack import Part, Stack, StackError
 
+ROOT = Path(__file__).parents[2]
 SERVES = "print('serving', flush=True); import time; time.sleep(60)"
 TELLS_ITS_END = """
 import signal, sys, time
@@ -61,6 +63,13 @@ def alive(pid: int) -> bool:
     return not state.exists() or state.read_text().rsplit(") ", 1)[1][0] != "Z"
 
 
+def wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + 5
+    while alive(pid):
+        assert time.monotonic() < deadline, "it was left behind"
+        time.sleep(0.02)
+
+
 def test_parts_start_in_order_and_stop_in_reverse(part: Callable[..., Part], tmp_path: Path) -> None:
     ready = threading.Event()
     Stack([part("a", TELLS_ITS_END), part("b", TELLS_ITS_END)], ignore).run(ready.is_set, ready.set)
@@ -87,9 +96,9 @@ def test_a_part_that_dies_ends_all_and_its_last_words_are_quoted(
 
 
 def test_a_part_that_never_serves_is_given_up(part: Callable[..., Part]) -> None:
-    silent = part("silent", "import time; time.sleep(60)")
+    silent = replace(part("silent", "import time; time.sleep(60)"), ready_within_s=0.3)
     with pytest.raises(StackError, match=r"the silent is not ready after 0\.3 s"):
-        Stack([silent], ignore, ready_within_s=0.3).run(lambda: False, lambda: None)
+        Stack([silent], ignore).run(lambda: False, lambda: None)
 
 
 def test_stopping_before_all_is_ready_starts_nothing_more(part: Callable[..., Part]) -> None:
@@ -105,11 +114,24 @@ def test_a_part_that_will_not_end_is_killed_with_its_children(
     ready = threading.Event()
     stubborn = part("stubborn", STARTS_A_CHILD_AND_IGNORES_SIGTERM)
     Stack([stubborn], ignore, stop_within_s=0.3).run(ready.is_set, ready.set)
-    child = int((tmp_path / "child").read_text())
-    deadline = time.monotonic() + 5
-    while alive(child):
-        assert time.monotonic() < deadline, "the child was left behind"
-        time.sleep(0.02)
+    wait_until_gone(int((tmp_path / "child").read_text()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs prctl(2)")
+def test_a_stack_that_is_killed_leaves_no_part_behind(part: Callable[..., Part], tmp_path: Path) -> None:
+    says_who = part("left", "import os; open('pid', 'w').write(str(os.getpid()));" + SERVES)
+    program = (
+        "from pathlib import Path; from deploy.stack import Part, Stack\n"
+        f"part = Part('left', {says_who.command!r}, 'serving', Path('left.log'))\n"
+        "Stack([part], print).run(lambda: False, lambda: print('ready', flush=True))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as stack:
+        assert stack.stdout is not None
+        assert stack.stdout.readline() == "ready\n"
+        stack.kill()
+    wait_until_gone(int((tmp_path / "pid").read_text()))
 
 
 def test_a_taken_port_is_named_before_anything_starts(part: Callable[..., Part]) -> None:

@@ -168,6 +168,11 @@ def test_a_key_with_a_typo_names_the_near_one(folder: Path) -> None:
         ),
         ({"mimi_config": {"sample_rate": 24000}}, "'seanet' is missing"),
         ({"mimi_config": 3}, "expected an object"),
+        ({"lm_gen_config": {"top_k": "250"}}, "'top_k' is '250'; give a number from 0 up"),
+        ({"lm_gen_config": {"temp": -1}}, "'temp' is -1"),
+        ({"lm_gen_config": 3}, "expected an object"),
+        ({"moshi_name": 3}, "'moshi_name' is 3; give a string"),
+        ({"mimi_name": "hf://kyutai"}, "write hf://owner/name/file"),
     ],
 )
 def test_a_model_that_this_engine_cannot_run(folder: Path, change: dict[str, Any], said: str) -> None:

@@ -48,6 +48,19 @@ def test_a_repository_is_downloaded_once(hub: list[str]) -> None:
     assert [line for line in hub if line.startswith("GET")] == fetched
 
 
+def test_a_download_says_what_it_fetches_and_how_large_it_is(
+    hub: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    locate(REPO).mimi()
+    said = [vars(record) for record in caplog.records if record.message == "downloading"]
+    sizes = {line["file"]: line["bytes"] for line in said}
+    assert sizes["tokenizer-parrot-mimi.safetensors"] == 7_810_914
+    caplog.clear()
+    locate(REPO).mimi()
+    assert "downloading" not in caplog.text
+
+
 def test_a_configuration_may_point_into_another_repository(hub: list[str]) -> None:
     files = locate("someone/shared")
     assert files.mimi().read_bytes() == FILES[f"{REPO}/{files.mimi().name}"]

@@ -44,6 +44,9 @@ def test_a_sampling_that_the_checkpoint_asks_for(tmp_path: Path) -> None:
     config["lm_gen_config"] = {"temp": 0.5, "top_k_text": 5}
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert load(str(tmp_path), CPU).sampling == Sampling(0.5, 250, 0.7, 5)
+    config["lm_gen_config"] = config["moshi_name"] = None
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert load(str(tmp_path), CPU).sampling == Sampling()
 
 
 def test_clients_are_told_a_folders_name_and_not_where_it_lies(tmp_path: Path) -> None:

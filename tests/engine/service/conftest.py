@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.client import EngineClient
-from engine.service.server import Shutdown, bind, serve
+from engine.service.server import Shutdown, bound, serve
 from engine.service.sessions import ServedModel
 from engine.settings import EngineSettings
 from engine.step.frames import Sampling
@@ -40,20 +40,19 @@ def start_engine(monkeypatch: pytest.MonkeyPatch) -> StartEngine:
 
     @asynccontextmanager
     async def start(**options: Any) -> AsyncIterator[RunningEngine]:
-        settings = EngineSettings.load(**{"port": 0, "slots": 2, **options})
-        sockets = bind(settings)
-        url = f"ws://127.0.0.1:{sockets[0].getsockname()[1]}"
-        model = ServedModel(
-            "fake", delay_frames=1, sampling=Sampling(), piece=lambda token: WORDS.get(token, "")
-        )
+        slots = options.pop("slots", 2)
+        settings = EngineSettings.load(**{"port": 0, **options})
+        model = ServedModel("fake", 1, Sampling(), piece=lambda token: WORDS.get(token, ""))
         runner, shutdown = FakeRunner(), Shutdown()
-        served = asyncio.create_task(serve(settings, sockets, model, runner, shutdown))
-        async with EngineClient(url, options.get("token")) as client:
-            yield RunningEngine(url, client, runner, shutdown, served)
-        runner.open_gate.set()
-        shutdown.request()
-        shutdown.request()
-        await asyncio.wait_for(served, 10)
+        with bound(settings) as sockets:
+            url = f"ws://127.0.0.1:{sockets[0].getsockname()[1]}"
+            served = asyncio.create_task(serve(settings, sockets, model, runner, slots, shutdown))
+            async with EngineClient(url, options.get("token")) as client:
+                yield RunningEngine(url, client, runner, shutdown, served)
+            runner.open_gate.set()
+            shutdown.request()
+            shutdown.request()
+            await asyncio.wait_for(served, 10)
 
     return start
 

@@ -109,8 +109,7 @@ def test_an_answer_over_80_ms_is_a_miss() -> None:
     frame = Frame(SlotRef(0, 1), 0, np.zeros(1920, np.int16), complete_at=0.0)
 
     def result() -> StepResult:
-        tokens = np.zeros(8, np.int64)
-        return StepResult(frame, frame.pcm, 3, tokens, tokens, began_at=0.01, ended_at=0.02, batch_size=1)
+        return StepResult(frame, frame.pcm, 3, began_at=0.01, ended_at=0.02)
 
     for now in (0.079, 0.080, 0.081, 5.0):  # noqa: B007  # the clock reads it
         metrics.answered("s", result())

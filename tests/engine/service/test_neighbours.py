@@ -1,7 +1,7 @@
 """A seeded conversation through the whole service, with a real (random) model, alone and in company."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -10,49 +10,68 @@ from numpy.typing import NDArray
 
 from engine.checkpoint import load
 from engine.client import EngineClient
-from engine.protocol import Audio, SessionRequest, Text
-from engine.service.server import Shutdown, bind, serve
+from engine.protocol import Audio, SessionRequest
+from engine.service.server import Shutdown, bound, serve
 from engine.service.sessions import ServedModel
 from engine.settings import EngineSettings
 from engine.step.eager_runner import EagerRunner
+from engine.step.frames import Sampling
+from engine.step.loop import StepOutput
 from engine.step.moshi_step import MoshiStep
 
 FRAMES = 30
 
 
+class Remembering(EagerRunner):
+    """Keeps every token of each session, by its seed."""
+
+    def __init__(self, step: MoshiStep, device: torch.device) -> None:
+        super().__init__(step, device)
+        self.tokens: dict[int, list[list[int]]] = {}
+        self._seeds: dict[int, int] = {}
+
+    def join(self, joins: Mapping[int, Sampling]) -> None:
+        super().join(joins)
+        for slot, sampling in joins.items():
+            self._seeds[slot] = sampling.seed
+            self.tokens[sampling.seed] = []
+
+    def step(self, slots: Sequence[int], pcm: NDArray[np.int16]) -> StepOutput:
+        out = super().step(slots, pcm)
+        rows = np.concatenate([out.text[:, None], out.codes, out.user_codes], axis=1).tolist()
+        for slot, row in zip(slots, rows, strict=True):
+            self.tokens[self._seeds[slot]].append(row)
+        return out
+
+
 @asynccontextmanager
-async def running_engine() -> AsyncIterator[EngineClient]:
+async def running_engine() -> AsyncIterator[tuple[EngineClient, Remembering]]:
     torch.set_num_threads(1)
-    settings = EngineSettings.load(port=0, slots=4)
-    sockets = bind(settings)
+    settings = EngineSettings.load(port=0)
     model = load("random:tiny", torch.device("cpu"))
-    runner = EagerRunner(MoshiStep(model.mimi, model.lm, settings.slots), torch.device("cpu"))
+    runner = Remembering(MoshiStep(model.mimi, model.lm, slots=4), torch.device("cpu"))
     served = ServedModel(model.name, model.lm.config.max_delay, model.sampling, model.tokenizer.piece)
     shutdown = Shutdown()
-    task = asyncio.create_task(serve(settings, sockets, served, runner, shutdown))
-    async with EngineClient(f"ws://127.0.0.1:{sockets[0].getsockname()[1]}") as client:
-        yield client
-    shutdown.request()
-    await task
+    with bound(settings) as sockets:
+        task = asyncio.create_task(serve(settings, sockets, served, runner, 4, shutdown))
+        async with EngineClient(f"ws://127.0.0.1:{sockets[0].getsockname()[1]}") as client:
+            yield client, runner
+        shutdown.request()
+        await task
 
 
 def voice(seed: int) -> NDArray[np.int16]:
     return np.random.default_rng(seed).normal(0, 3000, (FRAMES, 1920)).astype(np.int16)
 
 
-async def converse(
-    client: EngineClient, seed: int, pause_s: float = 0.0
-) -> tuple[list[Text], NDArray[np.int16]]:
-    """Speak as caller `seed`, each frame when the one before is answered; what comes back."""
+async def converse(client: EngineClient, seed: int, pause_s: float = 0.0) -> NDArray[np.int16]:
+    """Speak as caller `seed`, each frame when the one before is answered; the sound that comes back."""
     session = await client.open(SessionRequest(seed=seed))
-    text: list[Text] = []
     sound: list[NDArray[np.int16]] = []
     speech = iter(voice(seed))
     await session.send(next(speech).tobytes())
     async for event in session:
-        if isinstance(event, Text):
-            text.append(event)
-        elif isinstance(event, Audio):
+        if isinstance(event, Audio):
             sound.append(np.frombuffer(event.pcm, np.int16))
             frame = next(speech, None)
             if frame is None:
@@ -60,17 +79,18 @@ async def converse(
             else:
                 await asyncio.sleep(pause_s)
                 await session.send(frame.tobytes())
-    return text, np.stack(sound)
+    return np.stack(sound)
 
 
 async def test_a_seeded_call_is_the_same_whoever_else_is_on() -> None:
-    async with running_engine() as client:
-        text, sound = await converse(client, seed=1)
+    async with running_engine() as (client, runner):
+        sound = await converse(client, seed=1)
+        alone = runner.tokens[1]
         again, *_others = await asyncio.gather(
             converse(client, 1, pause_s=0.001), converse(client, 2), converse(client, 3), converse(client, 4)
         )
-        other_text, other_sound = await converse(client, seed=2)
-    assert again[0] == text
-    assert np.abs(again[1].astype(int) - sound).max() <= 1
-    assert other_text != text
-    assert np.abs(other_sound.astype(int) - sound).max() > 100
+    assert runner.tokens[1] is not alone
+    assert runner.tokens[1] == alone
+    assert (len(alone), len(alone[0])) == (FRAMES, 17)
+    assert np.array_equal(again, sound)
+    assert runner.tokens[2] != alone

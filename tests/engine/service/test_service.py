@@ -1,11 +1,15 @@
 """A whole engine over real sockets, with a model that says back what it hears."""
 
 import asyncio
+import socket
+import struct
 from pathlib import Path
 
 import aiohttp
+import aiohttp.web
 import numpy as np
 import pytest
+from aiohttp.test_utils import TestServer
 
 from engine.client import EngineClient, EngineSession
 from engine.errors import (
@@ -14,9 +18,10 @@ from engine.errors import (
     EngineUnreachable,
     ForbiddenOrigin,
     SettingError,
+    TooManySessions,
     Unauthorized,
 )
-from engine.protocol import Audio, Ended, Event, Failure, Report, SessionRequest, Text
+from engine.protocol import Audio, Ended, Event, Failure, Ready, Report, SessionRequest, Text
 from engine.step.frames import Sampling
 from tests.engine.service.conftest import RunningEngine, StartEngine
 
@@ -238,6 +243,52 @@ async def test_too_many_messages_end_their_session(engine: RunningEngine) -> Non
     assert ended == Ended("error")
 
 
+async def test_opening_sessions_without_end_is_refused_with_a_word(start_engine: StartEngine) -> None:
+    async def open_and_end(times: int) -> None:
+        for _ in range(times):
+            session = await engine.client.open(SessionRequest())
+            await session.end()
+            await events(session)
+
+    async with start_engine(slots=1) as engine:
+        await open_and_end(20)
+        with pytest.raises(TooManySessions, match="wait a second"):
+            await open_and_end(20)
+
+
+async def test_a_client_that_does_not_read_is_cut_off(
+    start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit in ("_BYTES_PER_SECOND", "_BURST_BYTES", "_MESSAGES_PER_SECOND", "_BURST_MESSAGES"):
+        monkeypatch.setattr(f"engine.service.session.{limit}", 1e12)
+    monkeypatch.setattr("engine.service.session_socket._LAST_WORDS_S", 0.1)
+    async with start_engine(slots=1) as engine:
+        deaf = socket.socket()
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect(("127.0.0.1", int(engine.url.rsplit(":", 1)[1])))
+        deaf.setblocking(False)
+        _reader, writer = await asyncio.open_connection(sock=deaf, limit=1024)
+        head = "".join(f"{name}: {value}\r\n" for name, value in UPGRADE.items())
+        writer.write(f"GET /v1/session HTTP/1.1\r\nHost: engine\r\n{head}\r\n".encode())
+
+        async def talk_for_ever() -> None:
+            while True:
+                writer.write(masked(sound(12)))
+                await writer.drain()
+
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(talk_for_ever(), 30)
+        assert (await engine.client.seats()).in_calls == 0
+        owner = await engine.client.open(SessionRequest())
+        await owner.send(sound(1))
+        assert len(await answers(owner, 1)) == 1
+
+
+def masked(pcm: bytes) -> bytes:
+    """A binary WebSocket message of a client, RFC 6455, with a mask of zeros."""
+    return struct.pack("!BBQ", 0x82, 0x80 | 127, len(pcm)) + b"\0\0\0\0" + pcm
+
+
 async def test_an_oversized_message_ends_its_session(engine: RunningEngine) -> None:
     session = await engine.client.open(SessionRequest())
     await session.send(b"\0" * 300_000)
@@ -282,6 +333,15 @@ async def test_a_token_is_asked_of_everybody_who_wants_a_session_or_a_seat(start
         async with aiohttp.ClientSession() as http:
             for path in ("/healthz", "/readyz", "/metrics"):
                 assert (await http.get(engine.http + path)).status == 200
+
+
+async def test_what_is_no_text_at_all_gets_an_error_like_any_other(start_engine: StartEngine) -> None:
+    async with start_engine(token=TOKEN) as engine, aiohttp.ClientSession() as http:
+        async with http.get(f"{engine.http}/v1/seats", headers={"Authorization": "Bearer \xff"}) as answer:
+            assert answer.status == 401
+        right = {"Authorization": f"Bearer {TOKEN}"}
+        async with http.post(f"{engine.http}/v1/seats", headers=right, data="[" * 4000) as answer:
+            assert answer.status == 400
 
 
 async def test_a_web_page_needs_an_allowed_origin(start_engine: StartEngine) -> None:
@@ -350,6 +410,18 @@ async def test_a_draining_engine_finishes_its_calls_and_takes_no_others(start_en
         assert await asyncio.wait_for(engine.served, 5) is True
 
 
+async def test_a_promised_seat_is_kept_by_a_draining_engine(start_engine: StartEngine) -> None:
+    async with start_engine() as engine:
+        await engine.client.reserve("job-1", 20)
+        engine.shutdown.request()
+        await asyncio.sleep(0.2)
+        session = await engine.client.open(SessionRequest(seat="job-1"))
+        await session.send(sound(1))
+        assert len(await answers(session, 1)) == 1
+        await session.end()
+        assert await asyncio.wait_for(engine.served, 5) is True
+
+
 async def test_a_drain_that_lasts_too_long_ends_the_calls_with_a_word(start_engine: StartEngine) -> None:
     async with start_engine(drain_seconds=0.2) as engine:
         session = await engine.client.open(SessionRequest())
@@ -366,9 +438,28 @@ async def test_a_step_that_fails_tells_every_session_and_the_operator(start_engi
         for session in sessions:
             failure, ended = await events(session)
             assert isinstance(failure, Failure)
-            assert failure.message == "the engine failed: the device is gone"
+            assert failure.message == "the engine failed: call again, or use another"
             assert ended == Ended("error")
         assert await asyncio.wait_for(engine.served, 5) is False
+
+
+async def test_an_engine_that_hangs_is_lost_after_a_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.client.HEARTBEAT_S", 0.1)
+
+    async def hang(request: aiohttp.web.Request) -> aiohttp.web.WebSocketResponse:
+        socket = aiohttp.web.WebSocketResponse(autoping=False)
+        await socket.prepare(request)
+        await socket.send_str(Ready("ab12", "hanging", 1, 80).to_wire())
+        async for _ in socket:
+            pass
+        return socket
+
+    app = aiohttp.web.Application()
+    app.router.add_get("/v1/session", hang)
+    async with TestServer(app) as server, EngineClient(f"ws://127.0.0.1:{server.port}") as client:
+        session = await client.open(SessionRequest())
+        with pytest.raises(EngineUnreachable, match="was lost"):
+            await asyncio.wait_for(events(session), 5)
 
 
 async def test_nobody_at_the_address_is_an_error_that_says_so() -> None:
@@ -377,7 +468,7 @@ async def test_nobody_at_the_address_is_an_error_that_says_so() -> None:
             await client.open(SessionRequest())
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8998", "http://127.0.0.1:8998", "unix:", "ws://"])
+@pytest.mark.parametrize("url", ["127.0.0.1:8998", "http://127.0.0.1:8998", "unix:", "ws://", "ws://h:99999"])
 async def test_an_address_that_is_none_says_what_one_looks_like(url: str) -> None:
     with pytest.raises(SettingError, match="ws://host:port"):
         EngineClient(url)

@@ -42,6 +42,30 @@ def test_a_join_goes_before_every_frame() -> None:
     assert taken(queue) == [(0, 5), (1, 0)]
 
 
+def test_whoever_opens_sessions_all_the_time_leaves_every_other_step_to_the_frames() -> None:
+    queue = ReadyQueue()
+    queue.put(frame(0, 0))
+    first, second = Join(SlotRef(1, 1), Sampling()), Join(SlotRef(1, 3), Sampling())
+    queue.join(first)
+    assert queue.take() == [first]
+    queue.join(second)
+    queue.put(Frame(SlotRef(1, 3), 0, SILENCE, complete_at=0.0))
+    assert taken(queue) == [(0, 0)]
+    assert queue.take() == [second]
+    assert taken(queue) == [(1, 0)]
+
+
+def test_a_frame_never_goes_before_its_sessions_join() -> None:
+    queue = ReadyQueue()
+    join = Join(SlotRef(0, 1), Sampling())
+    queue.join(Join(SlotRef(1, 1), Sampling()))
+    queue.take()
+    queue.join(join)
+    queue.put(frame(0, 0))
+    assert queue.take() == [join]
+    assert taken(queue) == [(0, 0)]
+
+
 def test_nothing_of_a_session_that_left_is_stepped() -> None:
     queue = ReadyQueue()
     queue.join(Join(SlotRef(0, 1), Sampling()))
