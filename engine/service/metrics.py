@@ -6,7 +6,15 @@
 from collections.abc import Callable, Iterator
 from time import monotonic
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -36,6 +44,7 @@ class Metrics(Collector):
     """The registry behind `/metrics`, and the one place where times are observed. Event loop only."""
 
     def __init__(self, seats: Seats, clock: Callable[[], float] = monotonic) -> None:
+        disable_created_metrics()
         self._clock = clock
         self._live: dict[str, SessionLatency] = {}
         self._registry = CollectorRegistry()
