@@ -10,6 +10,7 @@ from worker.settings import WorkerSettings
 
 LOGS = Path(".cache/run")
 LIVEKIT_PORT = 7880
+LIVEKIT_READY_S = 60.0
 
 
 def livekit_server() -> Part:
@@ -22,11 +23,15 @@ def livekit_server() -> Part:
         log=LOGS / "livekit-server.log",
         ports=[LIVEKIT_PORT],
         without="set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET to use another LiveKit server",
+        ready_within_s=LIVEKIT_READY_S,
     )
 
 
 def worker(settings: WorkerSettings) -> Part:
-    """The worker, which starts an engine of its own unless ENGINE_URL names one."""
+    """The worker, which starts an engine of its own unless ENGINE_URL names one.
+
+    It has no time limit: a first run downloads a model, and what it does meanwhile is shown.
+    """
     return Part(
         name="worker",
         command=[sys.executable, "-m", "worker", "dev"],
@@ -40,11 +45,14 @@ def worker(settings: WorkerSettings) -> Part:
 
 def introduction(settings: WorkerSettings) -> str:
     """What runs where, and how to talk to it."""
+    checkpoint = settings.engine_checkpoint or "parrot"
     if settings.engine_url:
         engine = settings.engine_url
+    elif settings.engine_port == 0:
+        engine = f"any free port, see above; checkpoint {checkpoint}"
     else:
         address = f"http://127.0.0.1:{settings.engine_port}"
-        engine = f"{address}, checkpoint {settings.engine_checkpoint or 'parrot'}; {address}/metrics"
+        engine = f"{address}, checkpoint {checkpoint}; {address}/metrics"
     return f"""
     LiveKit   {settings.livekit_url}
     engine    {engine}

@@ -1,6 +1,7 @@
 """Processes that live and die together: what `make run` is made of, whatever it is that runs."""
 
 import contextlib
+import math
 import os
 import signal
 import socket
@@ -10,6 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from worker.engine_child import end_with_parent
 
 _POLL_S = 0.1
 
@@ -23,7 +26,8 @@ class Part:
     """One process of the stack.
 
     `ready` is the text in its output that says it serves. `ports` are those of 127.0.0.1 (TCP) that it will
-    listen on, and `without` tells the user how to do without them. Its output goes to `log`, and to the
+    listen on, and `without` tells the user how to do without them. It is given up if it does not serve
+    `ready_within_s` after its start; None waits for as long as it lives. Its output goes to `log`, and to the
     terminal if `shown`.
     """
 
@@ -33,6 +37,7 @@ class Part:
     log: Path
     ports: Sequence[int] = ()
     without: str = "choose another"
+    ready_within_s: float | None = None
     shown: bool = False
 
     def check_ports(self) -> None:
@@ -68,6 +73,8 @@ class Running:
                 errors="replace",
                 # A session of its own: a Ctrl-C reaches the stack alone, which passes it on in its own order.
                 start_new_session=True,
+                # Nor does a stack that is killed leave it behind.
+                preexec_fn=end_with_parent(),
             )
         except OSError as error:
             raise StackError(f"cannot start the {part.name} ({part.command[0]}): {error.strerror}") from None
@@ -117,7 +124,6 @@ class Stack:
 
     parts: Sequence[Part]
     show: Callable[[str], None]
-    ready_within_s: float = 120
     stop_within_s: float = 20
 
     def run(self, stop: Callable[[], bool], on_ready: Callable[[], None]) -> None:
@@ -142,14 +148,15 @@ class Stack:
     def _wait(self, running: Sequence[Running], stop: Callable[[], bool]) -> bool:
         """True once the latest part serves, False if it is to stop before that."""
         latest = running[-1]
-        deadline = time.monotonic() + self.ready_within_s
+        within_s = latest.part.ready_within_s
+        deadline = math.inf if within_s is None else time.monotonic() + within_s
         while not latest.ready.is_set():
             if stop():
                 return False
             for each in running:
                 each.check()
             if time.monotonic() > deadline:
-                late = f"the {latest.part.name} is not ready after {self.ready_within_s:g} s"
+                late = f"the {latest.part.name} is not ready after {within_s:g} s"
                 raise StackError(late + latest.last_words())
             time.sleep(_POLL_S)
         return True

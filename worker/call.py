@@ -10,7 +10,7 @@ from enum import StrEnum
 from livekit import rtc
 
 from engine.client import EngineClient, EngineSession
-from engine.errors import EngineError
+from engine.errors import EngineError, EngineUnreachable
 from engine.protocol import Audio, Ended, Failure, Report, SessionRequest, Text
 from worker.agent_state import SpeechDetector, State, StateSign
 from worker.audio_in import AudioIn
@@ -23,7 +23,9 @@ from worker.transcript import Transcript
 log = logging.getLogger(__name__)
 
 NOTICE_S = 60.0
+ARRIVAL_S = 60.0
 HANG_UP_TIMEOUT_S = 2.0
+LAST_WORDS_TIMEOUT_S = 2.0
 UNANSWERED_FRAMES = 5
 """As many frames the engine may owe us. If it is further behind, sound is lost: else it would stay behind."""
 
@@ -32,6 +34,7 @@ class Reason(StrEnum):
     """Why a call ended."""
 
     CALLER_LEFT = "caller_left"
+    NOBODY_CAME = "nobody_came"
     ROOM_CLOSED = "room_closed"
     MAX_TIME = "max_time"
     CONNECTION_LOST = "connection_lost"
@@ -43,7 +46,7 @@ class Reason(StrEnum):
 
 
 # Somebody decided that this call is over. Whatever else ends one may be an accident.
-HANG_UPS = (Reason.CALLER_LEFT, Reason.ROOM_CLOSED, Reason.MAX_TIME)
+HANG_UPS = (Reason.CALLER_LEFT, Reason.NOBODY_CAME, Reason.ROOM_CLOSED, Reason.MAX_TIME)
 
 _DISCONNECTED = {
     rtc.DisconnectReason.ROOM_DELETED: Reason.ROOM_CLOSED,
@@ -56,10 +59,11 @@ _DISCONNECTED = {
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """How long a call may last, in seconds, and how long before its end the caller is told."""
+    """Seconds that a call may last, from when before its end the caller is told, to wait for a caller."""
 
     max_s: float
     notice_s: float = NOTICE_S
+    arrival_s: float = ARRIVAL_S
 
 
 class Call:
@@ -85,10 +89,10 @@ class Call:
         self._audio_in = AudioIn(clock=clock)
         self._jitter = JitterGauge()
         self._speech = SpeechDetector()
-        self._sent_at: dict[int, float] = {}
+        self._arrived_at: dict[int, float] = {}
         self._session_id = ""
         self._frames_sent = 0
-        self._may_ask = asyncio.Semaphore(UNANSWERED_FRAMES)
+        self._unanswered = asyncio.Semaphore(UNANSWERED_FRAMES)
         self._frames_played = 0
         self._over: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
         room.on("disconnected", self._on_disconnected)
@@ -104,8 +108,10 @@ class Call:
             log.info("call began", extra={"call": self._id, "session": self._session_id})
             reason = await self._converse(session, audio_out)
         except EngineError as refusal:
-            log.warning("no session for a call: %s", refusal, extra={"call": self._id})
-            reason = Reason.REFUSED
+            reason = Reason.ENGINE_LOST if isinstance(refusal, EngineUnreachable) else Reason.REFUSED
+            log.warning(
+                "no session", extra={"call": self._id, "reason": refusal.code, "detail": str(refusal)}
+            )
         except asyncio.CancelledError:
             reason = Reason.WORKER_STOPPED
             raise
@@ -150,10 +156,17 @@ class Call:
                     await asyncio.wait([answering], timeout=HANG_UP_TIMEOUT_S)
                 answering.cancel()
             if self._room.isconnected():
-                await transcript.finish()
+                await self._finish(transcript)
         finally:
             await session.close()
         return reason
+
+    async def _finish(self, transcript: Transcript) -> None:
+        try:
+            async with asyncio.timeout(LAST_WORDS_TIMEOUT_S):
+                await transcript.finish()
+        except TimeoutError:
+            log.warning("the end of the transcript was lost", extra={"call": self._id})
 
     async def _hear(self) -> None:
         async for track in self._caller.tracks():
@@ -166,8 +179,8 @@ class Call:
 
     async def _ask(self, session: EngineSession) -> None:
         async for frame in self._audio_in:
-            await self._may_ask.acquire()
-            self._sent_at[self._frames_sent] = frame.arrived_at
+            await self._unanswered.acquire()
+            self._arrived_at[self._frames_sent] = frame.arrived_at
             self._frames_sent += 1
             await session.send(frame.pcm)
 
@@ -178,7 +191,7 @@ class Call:
             async for event in session:
                 match event:
                     case Audio():
-                        self._may_ask.release()
+                        self._unanswered.release()
                         level = level_db(event.pcm)
                         audio_out.put(event, level)
                         self._speech.frame(level)
@@ -187,28 +200,44 @@ class Call:
                         self._speech.word()
                         transcript.piece(event.piece)
                     case Failure():
-                        log.error("the engine gave up a call: %s", event.message, extra={"call": self._id})
+                        log.error(
+                            "the engine gave up a call",
+                            extra={"call": self._id, "reason": event.code, "detail": event.message},
+                        )
                     case Ended():
                         self.hang_up(Reason.ENGINE_ENDED)
                 sign.show(self._speech.state)
         except EngineError as lost:
-            log.error("%s", lost, extra={"call": self._id})
+            log.error(
+                "the engine was lost", extra={"call": self._id, "reason": lost.code, "detail": str(lost)}
+            )
             self.hang_up(Reason.ENGINE_LOST)
 
     async def _play(self, session: EngineSession, audio_out: AudioOut) -> None:
         async for played in audio_out.play():
             self._frames_played += 1
-            arrived_at = self._sent_at.pop(played.frame, None)
+            arrived_at = self._arrived_at.pop(played.frame, None)
             if arrived_at is not None:
-                times_s = (played.handed_at - arrived_at, played.queued_s, self._jitter.latest_s)
-                await session.report(Report(played.frame, *(round(time_s * 1e6) for time_s in times_s)))
+                jitter_s = self._jitter.latest_s
+                await session.report(
+                    Report(
+                        played.frame,
+                        worker_us=_microseconds(played.handed_at - arrived_at),
+                        playout_us=_microseconds(played.queued_s),
+                        jitter_us=None if jitter_s is None else _microseconds(jitter_s),
+                    )
+                )
 
     async def _watch_caller(self) -> None:
         await self._caller.left.wait()
         self.hang_up(Reason.CALLER_LEFT)
 
     async def _watch_time(self, transcript: Transcript) -> None:
-        await self._caller.arrived.wait()
+        try:
+            await asyncio.wait_for(self._caller.arrived.wait(), self._limits.arrival_s)
+        except TimeoutError:
+            self.hang_up(Reason.NOBODY_CAME)
+            return
         notice_s = min(self._limits.notice_s, self._limits.max_s)
         await asyncio.sleep(self._limits.max_s - notice_s)
         transcript.notice(f"This call ends in {notice_s:g} seconds.")
@@ -228,3 +257,7 @@ class Call:
             "dropped": self._audio_in.dropped,
             "left_out_ms": round(audio_out.left_out_s * 1000),
         }
+
+
+def _microseconds(seconds: float) -> int:
+    return round(seconds * 1e6)

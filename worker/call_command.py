@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.errors import EngineError
 from engine.step.frames import SAMPLE_RATE
 from worker import sound_files
 from worker.caller import SPEAKING_RATE, Caller, new_room
@@ -18,10 +19,22 @@ _LIVEKIT_PATIENCE_S = 2.0
 _ECHO_CORRELATION = 0.6
 
 
+class AgentLeft(EngineError):
+    """The agent left, or the connection was lost, before the recording and its tail were over."""
+
+    def __init__(self, heard_s: float) -> None:
+        super().__init__(
+            f"the agent was gone after {heard_s:.1f} s, before the call was over: its worker's log says why"
+        )
+
+
 async def call(
     recording: Path, answer: Path, settings: LiveKitSettings, *, room: str | None, tail_s: float
 ) -> None:
-    """Play `recording` to an agent, write its `answer`. Raises AudioFileError, SettingError, NoAgent."""
+    """Play `recording` to an agent, write its `answer`.
+
+    Raises AudioFileError, SettingError, NoConnection, NoAgent, and AgentLeft once the answer is written.
+    """
     speech = sound_files.read(recording, SPEAKING_RATE)
     sound_files.check_writable(answer)
     await check_livekit(settings, _LIVEKIT_PATIENCE_S)
@@ -30,13 +43,24 @@ async def call(
         _tell(f"in room {room}, waiting for an agent")
         await caller.wait_for_agent()
         _tell(f"speaking for {len(speech) / SPEAKING_RATE:.1f} s; the model says:")
-        await caller.say(speech)
-        await asyncio.sleep(tail_s)
+        saying = asyncio.create_task(_say(caller, speech, tail_s))
+        leaving = asyncio.create_task(caller.agent_left.wait())
+        await asyncio.wait([saying, leaving], return_when=asyncio.FIRST_COMPLETED)
+        left_early = not saying.done()
+        saying.cancel()
+        leaving.cancel()
         heard = caller.heard
     sound_files.write(answer, heard, SAMPLE_RATE)
     _tell(f"\n{answer}: {len(heard) / SAMPLE_RATE:.1f} s")
     for fact in facts(speech, heard):
         _tell(fact)
+    if left_early:
+        raise AgentLeft(len(heard) / SAMPLE_RATE)
+
+
+async def _say(caller: Caller, speech: NDArray[np.int16], tail_s: float) -> None:
+    await caller.say(speech)
+    await asyncio.sleep(tail_s)
 
 
 def facts(speech: NDArray[np.int16], heard: NDArray[np.int16]) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from livekit import api, rtc
 from numpy.typing import NDArray
 
-from engine.errors import Refused
+from engine.errors import EngineError, Refused
 from engine.step.frames import SAMPLE_RATE
 from worker import agent_state, transcript
 from worker.settings import LiveKitSettings
@@ -31,6 +31,17 @@ class NoAgent(Refused):
         super().__init__(
             f"no agent came within {waited_s:g} s: is a worker running for this LiveKit server, has its "
             "engine a free seat, and does LIVEKIT_AGENT_NAME say the same on both sides?"
+        )
+
+
+class NoConnection(EngineError):
+    """The LiveKit server let the caller in, but no sound can pass."""
+
+    def __init__(self, settings: LiveKitSettings, error: rtc.ConnectError) -> None:
+        reason = " ".join(error.message.split())
+        super().__init__(
+            f"no connection to a room at {settings.livekit_url} ({reason}): do the ports that the server "
+            "uses for media, which its configuration names, let us through?"
         )
 
 
@@ -66,6 +77,7 @@ class Caller:
         room.on("track_subscribed", self._on_track)
         room.on("participant_attributes_changed", self._on_attributes)
         room.on("participant_disconnected", self._on_left)
+        room.on("disconnected", lambda _reason: self.agent_left.set())
         room.register_text_stream_handler(transcript.TOPIC, self._on_text_stream)
 
     @classmethod
@@ -73,10 +85,16 @@ class Caller:
     async def join(
         cls, settings: LiveKitSettings, room_name: str, on_text: Callable[[str], None] = lambda text: None
     ) -> AsyncIterator["Caller"]:
-        """A caller in the room until the block is left. An agent that has a name is called by it."""
+        """A caller in the room until the block is left. An agent that has a name is called by it.
+
+        Raises NoConnection.
+        """
         room = rtc.Room()
         caller = cls(room, on_text)
-        await room.connect(settings.livekit_url, token(settings, room_name))
+        try:
+            await room.connect(settings.livekit_url, token(settings, room_name))
+        except rtc.ConnectError as error:
+            raise NoConnection(settings, error) from None
         try:
             await caller._publish()
             yield caller

@@ -38,7 +38,7 @@ async def engine_child(settings: WorkerSettings) -> AsyncIterator["EngineChild"]
             env={name: value for name, value in os.environ.items() if name != "ENGINE_URL"},
             # A Ctrl-C in the terminal is for the worker, which lets its calls end first.
             start_new_session=True,
-            preexec_fn=_end_with_parent(),
+            preexec_fn=end_with_parent(),
         )
         child = EngineChild(process, f"unix:{socket}")
         try:
@@ -104,8 +104,8 @@ class EngineChild:
             await self._process.wait()
 
 
-def _end_with_parent() -> Callable[[], object] | None:
-    """What makes a killed worker leave no engine behind, where the system can do that (Linux: prctl(2))."""
+def end_with_parent() -> Callable[[], object] | None:
+    """A `preexec_fn` by which a killed parent leaves no child behind, if that can be had (Linux: prctl)."""
     if sys.platform != "linux":
         return None
     libc = ctypes.CDLL(None)

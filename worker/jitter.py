@@ -1,9 +1,12 @@
 """How long sound waits in the caller's jitter buffer before we get it."""
 
 import asyncio
+import logging
 from dataclasses import dataclass
 
 from livekit import rtc
+
+log = logging.getLogger(__name__)
 
 INTERVAL_S = 1.0
 
@@ -22,18 +25,27 @@ class JitterTotals:
 
 
 class JitterGauge:
-    """`latest_s`: mean delay over the last second, 0 until it is known."""
+    """`latest_s`: mean delay over the last second, None until it is known."""
 
     def __init__(self) -> None:
-        self.latest_s = 0.0
+        self.latest_s: float | None = None
 
     async def watch(self, track: rtc.Track) -> None:
         """Ask a track once a second."""
-        before = JitterTotals()
+        before, told = JitterTotals(), False
         while True:
             await asyncio.sleep(INTERVAL_S)
-            totals = await _totals(track)
-            self.latest_s = totals.mean_since(before) or self.latest_s
+            try:
+                totals = await _totals(track)
+            except Exception:
+                # The SDK has no narrower error. Not to know the delay for a while must not end its measuring.
+                if not told:
+                    log.warning("the caller's jitter buffer could not be read", exc_info=True)
+                self.latest_s, told = None, True
+                continue
+            mean_s = totals.mean_since(before)
+            if mean_s is not None:
+                self.latest_s = mean_s
             before = totals
 
 

@@ -1,6 +1,7 @@
 """What a caller would find out otherwise: is LiveKit there, does it know our key, is there an engine?"""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -17,33 +18,42 @@ RETRY_S = 0.5
 async def check_livekit(settings: LiveKitSettings, patience_s: float = PATIENCE_S) -> None:
     """Ask the server for a room. Raises SettingError if nobody answers for `patience_s`, or a bad key."""
     secret = settings.livekit_api_secret.get_secret_value()
-    deadline = asyncio.get_running_loop().time() + patience_s
     async with api.LiveKitAPI(settings.livekit_url, settings.livekit_api_key, secret) as livekit:
-        while True:
-            try:
-                await livekit.room.list_rooms(api.ListRoomsRequest(names=["-"]))
-                return
-            except api.TwirpError as refusal:
-                raise SettingError(_refused(settings, refusal)) from None
-            except (aiohttp.ClientError, TimeoutError) as error:
-                if asyncio.get_running_loop().time() >= deadline:
-                    raise SettingError(
-                        f"no LiveKit server answers at LIVEKIT_URL={settings.livekit_url} ({error}): "
-                        "is it running?"
-                    ) from None
-            await asyncio.sleep(RETRY_S)
+        try:
+            await _until_answered(
+                lambda: livekit.room.list_rooms(api.ListRoomsRequest(names=["-"])),
+                patience_s,
+                aiohttp.ClientError,
+                TimeoutError,
+            )
+        except api.TwirpError as refusal:
+            raise SettingError(_refused(settings, refusal)) from None
+        except (aiohttp.ClientError, TimeoutError) as silence:
+            raise SettingError(
+                f"no LiveKit server answers at LIVEKIT_URL={settings.livekit_url} ({silence}): is it running?"
+            ) from None
 
 
 async def check_engine(engine: EngineClient, patience_s: float = PATIENCE_S) -> None:
     """Ask the engine for its seats. Raises SettingError if nobody answers for `patience_s`, Unauthorized."""
+    try:
+        await _until_answered(engine.seats, patience_s, EngineUnreachable)
+    except EngineUnreachable as silence:
+        raise SettingError(str(silence)) from None
+
+
+async def _until_answered(
+    ask: Callable[[], Awaitable[object]], patience_s: float, *silence: type[Exception]
+) -> None:
+    """Ask again while nothing but `silence` is raised, for `patience_s`; then the last is raised."""
     deadline = asyncio.get_running_loop().time() + patience_s
     while True:
         try:
-            await engine.seats()
+            await ask()
             return
-        except EngineUnreachable as gone:
+        except silence:
             if asyncio.get_running_loop().time() >= deadline:
-                raise SettingError(str(gone)) from None
+                raise
         await asyncio.sleep(RETRY_S)
 
 

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from typing import Any
 
 from livekit.agents import AssignmentTimeoutError, JobRequest
 
 from engine.client import EngineClient, SeatCount
-from engine.errors import EngineError
+from engine.errors import EngineError, SettingError
 from worker import agent_state
 from worker.settings import WorkerSettings, open_engine
 
@@ -31,19 +32,30 @@ def load_of(count: SeatCount) -> float:
 class Seats:
     """Answers LiveKit's offers with the engine's word, and keeps at hand how full it is.
 
-    `announce` is called when the last seat is taken or one is free again.
+    `announce` is called when the last seat is taken or one is free again, `give_up` when there can be none.
     """
 
-    def __init__(self, announce: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, announce: Callable[[], Awaitable[None]], give_up: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
         self._announce = announce
+        self._give_up = give_up
         self._engine: EngineClient | None = None
         self._watching: asyncio.Task[None] | None = None
         # Until the engine has said how full it is: a first report of a full worker would stand for seconds.
         self._load = 0.0
 
     def start(self) -> None:
-        """Begin to watch the engine that the environment names. Raises SettingError."""
-        self._watching = asyncio.create_task(self.watch(open_engine(WorkerSettings.load())))
+        """Begin to watch the engine that the environment names; if it names none, give up."""
+        try:
+            engine = open_engine(WorkerSettings.load())
+        except SettingError as error:
+            # Not raised: whoever calls this goes on, and the worker would refuse calls for ever.
+            self._load = FULL_LOAD
+            log.error("no engine to take calls for", extra={"detail": str(error)})
+            self._watching = asyncio.create_task(self._give_up())
+        else:
+            self._watching = asyncio.create_task(self.watch(engine))
 
     async def stop(self) -> None:
         """Take no more offers."""
@@ -62,18 +74,25 @@ class Seats:
             while True:
                 before, self._load = self._load, await self._ask(engine)
                 if (before == FULL_LOAD) != (self._load == FULL_LOAD):
-                    await self._announce()
+                    await self._tell_livekit()
                 await asyncio.sleep(REFRESH_S)
         finally:
             self._engine, self._load = None, FULL_LOAD
             await engine.close()
+
+    async def _tell_livekit(self) -> None:
+        try:
+            await self._announce()
+        except Exception:
+            # What announces is not ours and may raise anything. LiveKit still asks for the load by itself.
+            log.warning("LiveKit was not told the load at once", exc_info=True)
 
     async def _ask(self, engine: EngineClient) -> float:
         try:
             return load_of(await engine.seats())
         except (EngineError, LookupError, TypeError, ValueError) as gone:
             if self._load != FULL_LOAD:
-                log.error("no more calls: %s", gone)
+                log.error("no more calls", extra={"detail": str(gone)})
             return FULL_LOAD
 
     async def answer(self, request: JobRequest) -> None:
@@ -84,7 +103,10 @@ class Seats:
         try:
             await self._engine.reserve(request.id, RESERVED_S)
         except EngineError as refusal:
-            log.warning("call refused: %s", refusal, extra={"call": request.id, "reason": refusal.code})
+            log.warning(
+                "call refused",
+                extra={"call": request.id, "reason": refusal.code, "detail": str(refusal)},
+            )
             await request.reject(terminate=False)
             return
         try:

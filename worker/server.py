@@ -3,7 +3,9 @@
 LiveKit's own: `python -m livekit.agents start worker/server.py`, with ENGINE_URL set.
 """
 
+import asyncio
 import math
+import sys
 
 from livekit.agents import AgentServer, JobExecutorType
 from livekit.agents.worker import ServerEnvOption
@@ -23,7 +25,14 @@ async def announce() -> None:
     await server._update_worker_status()
 
 
-seats = Seats(announce)
+async def give_up() -> None:
+    """Close the worker and end the process. LiveKit's own command reports success for one that has closed."""
+    await server.aclose()
+    # Out of the loop and not of this task, whose exception would be logged as one that nobody saw.
+    asyncio.get_running_loop().call_soon(sys.exit, 2)
+
+
+seats = Seats(announce, give_up)
 server = AgentServer(
     job_executor_type=JobExecutorType.PROCESS,
     # The framework reckons with offers in flight and refuses callers while seats are free.

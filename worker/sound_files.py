@@ -25,9 +25,12 @@ def read(path: Path, sample_rate: int) -> NDArray[np.int16]:
 
 
 def check_writable(path: Path) -> None:
-    """Raise AudioFileError now if `write` could not write there later."""
+    """Raise AudioFileError now if `write` could not write there later. Leaves everything as it is."""
+    existed = path.exists()
     try:
         path.open("ab").close()
+        if not existed:
+            path.unlink()
     except OSError as error:
         raise AudioFileError(f"cannot write {path}: {error.strerror}") from None
 

@@ -98,22 +98,24 @@ class Transcript:
     async def run(self) -> None:
         """Write what is asked for, in order."""
         while True:
-            write = await self._writes.get()
-            try:
-                await self._write(write)
-            except Exception:
-                # The SDK has no narrower error. A word that nobody can read must not end a call.
-                log.warning("a piece of the transcript was lost", exc_info=True)
+            await self._try_to_write(await self._writes.get())
 
     async def finish(self) -> None:
         """End the segment that is open, once `run` is over and while the room is still there."""
         self._enqueue(self._segmenter.finish())
         while not self._writes.empty():
-            await self._write(self._writes.get_nowait())
+            await self._try_to_write(self._writes.get_nowait())
 
     def _enqueue(self, writes: list[Write]) -> None:
         for write in writes:
             self._writes.put_nowait(write)
+
+    async def _try_to_write(self, write: Write) -> None:
+        try:
+            await self._write(write)
+        except Exception:
+            # The SDK has no narrower error. A word that nobody can read must not end a call.
+            log.warning("a piece of the transcript was lost", exc_info=True)
 
     async def _write(self, write: Write) -> None:
         if write.begins:

@@ -44,7 +44,7 @@ class Metrics(Collector):
     """The registry behind `/metrics`, and the one place where times are observed. Event loop only."""
 
     def __init__(self, seats: Seats, clock: Callable[[], float] = monotonic) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client types a part of itself
         self._clock = clock
         self._live: dict[str, SessionLatency] = {}
         self._registry = CollectorRegistry()

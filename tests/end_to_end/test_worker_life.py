@@ -94,6 +94,16 @@ async def test_livekits_own_command_runs_the_worker_too(
             await caller.wait_for_agent()
 
 
+def test_livekits_own_command_ends_where_no_engine_is_named(livekit: LiveKitSettings, logs: Path) -> None:
+    settings = environment(livekit) | {"LIVEKIT_AGENT_NAME": "nobody's", "WORKER_PORT": "0"}
+    command = python("livekit.agents", "start", str(ROOT / "worker" / "server.py"))
+    with running(command, logs / "no-engine.log", **settings) as worker:
+        assert worker.exit_code(60) == 2
+        assert worker.said().count("ENGINE_URL is not set") == 1
+        assert "Traceback" not in worker.said()
+        assert "registered worker" not in worker.said()
+
+
 async def test_a_worker_whose_engine_dies_says_so_and_fails(
     livekit: LiveKitSettings, start_worker: StartWorker
 ) -> None:

@@ -10,8 +10,9 @@ from livekit import rtc
 from engine.client import EngineClient
 from engine.protocol import FRAME_BYTES, Ended, Failure
 from tests.fake_engine import FakeEngine, serving
-from tests.worker.fakes import FakePerson, FakePublication, FakeRoom, FakeSource
+from tests.worker.fakes import FakePerson, FakePublication, FakeRoom, FakeSource, FakeStreamWriter
 from tests.worker.waiting import until
+from worker import call as call_module
 from worker.audio_in import CAPACITY_FRAMES
 from worker.call import UNANSWERED_FRAMES, Call, CallLimits, Reason
 
@@ -155,7 +156,7 @@ async def test_a_lost_engine_ends_the_call(
     await until(lambda: engine.in_calls)
     await engine.drop()
     assert await running is Reason.ENGINE_LOST
-    assert "was lost" in caplog.text
+    assert "the engine was lost" in caplog.text
 
 
 async def test_a_session_that_the_engine_gives_up_ends_the_call(
@@ -166,7 +167,8 @@ async def test_a_session_that_the_engine_gives_up_ends_the_call(
     await engine.say(Failure("internal", "the step failed"))
     await engine.say(Ended("error"))
     assert await running is Reason.ENGINE_ENDED
-    assert "the step failed" in caplog.text
+    (gave_up,) = caplog.records
+    assert (vars(gave_up)["reason"], vars(gave_up)["detail"]) == ("internal", "the step failed")
 
 
 async def test_a_full_engine_refuses_the_call(
@@ -175,6 +177,12 @@ async def test_a_full_engine_refuses_the_call(
     engine.seats = 0
     running = begin(FakeRoom(FakePerson("ada")))
     assert await running is Reason.REFUSED
+
+
+async def test_an_engine_that_is_not_there_is_lost_and_does_not_refuse(sound_card: FakeSource) -> None:
+    async with EngineClient("ws://127.0.0.1:9") as nobody:
+        call = Call("job1", cast(rtc.Room, FakeRoom()), nobody, HOUR)
+        assert await call.run() is Reason.ENGINE_LOST
 
 
 async def test_words_and_states_are_published(
@@ -228,6 +236,7 @@ async def test_every_answer_is_reported_with_its_times(
     assert [report.frame for report in engine.reports] == [0, 1]
     assert all(0 < report.worker_us < 1_000_000 for report in engine.reports)
     assert [report.playout_us for report in engine.reports] == [30_000, 30_000]
+    assert [report.jitter_us for report in engine.reports] == [None, None], "not known in the first second"
 
 
 async def test_a_long_call_is_announced_and_ended(
@@ -254,6 +263,39 @@ async def test_an_empty_room_does_not_use_up_the_time_of_the_call(
     assert not running.done()
     room.enter(FakePerson("ada"))
     assert await running is Reason.MAX_TIME
+
+
+async def test_a_call_to_which_nobody_comes_hangs_up(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    running = begin(FakeRoom(), CallLimits(max_s=3600, arrival_s=0.05))
+    assert await asyncio.wait_for(running, 5) is Reason.NOBODY_CAME
+    await until(lambda: engine.ends)
+    assert engine.ends == ["hang_up"]
+
+
+@pytest.mark.parametrize("trouble", [Exception("the SDK failed"), None], ids=["fails", "hangs"])
+async def test_a_transcript_that_cannot_be_ended_does_not_turn_a_hang_up_into_a_failure(
+    engine: FakeEngine,
+    begin: Begin,
+    sound_card: FakeSource,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: Exception | None,
+) -> None:
+    async def aclose(_writer: FakeStreamWriter, *, attributes: dict[str, str]) -> None:
+        await asyncio.sleep(0 if trouble else 3600)
+        raise trouble or AssertionError
+
+    monkeypatch.setattr(FakeStreamWriter, "aclose", aclose)
+    monkeypatch.setattr(call_module, "LAST_WORDS_TIMEOUT_S", 0.05)
+    engine.words = {0: " Goodbye"}
+    ada = FakePerson("ada")
+    room = FakeRoom(ada)
+    running = begin(room)
+    room.speak(ada).say(tone(0))
+    await until(lambda: room.local_participant.segments)
+    room.leave(ada)
+    assert await asyncio.wait_for(running, 2) is Reason.CALLER_LEFT
 
 
 async def test_a_microphone_that_is_published_again_is_heard_again(

@@ -56,9 +56,9 @@ async def test_an_engine_that_does_not_stop_is_killed(monkeypatch: pytest.Monkey
 async def test_a_killed_worker_leaves_no_engine_behind() -> None:
     program = (
         "import subprocess, sys, time\n"
-        "from worker.engine_child import _end_with_parent\n"
+        "from worker.engine_child import end_with_parent\n"
         "code = 'import time; time.sleep(60)'\n"
-        "child = subprocess.Popen([sys.executable, '-c', code], preexec_fn=_end_with_parent())\n"
+        "child = subprocess.Popen([sys.executable, '-c', code], preexec_fn=end_with_parent())\n"
         "print(child.pid, flush=True)\n"
         "time.sleep(60)\n"
     )

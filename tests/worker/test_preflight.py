@@ -63,6 +63,20 @@ async def test_an_engine_that_is_not_there_is_named() -> None:
             await preflight.check_engine(engine, patience_s=0.05)
 
 
+async def test_a_server_that_comes_up_late_is_waited_for() -> None:
+    answers = iter([503, 200])
+
+    async def late(request: web.Request) -> web.Response:
+        if next(answers) == 503:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.Response(content_type="application/protobuf")
+
+    async with answering(late) as url:
+        await preflight.check_livekit(livekit_at(url), patience_s=5)
+    assert next(answers, None) is None
+
+
 async def test_an_engine_that_answers_passes() -> None:
     async with serving(FakeEngine()) as fake, EngineClient(fake.url) as engine:
         await preflight.check_engine(engine, patience_s=5)

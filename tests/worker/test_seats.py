@@ -41,9 +41,12 @@ class Announcement:
 
     def __init__(self) -> None:
         self.count = 0
+        self.fails = False
 
     async def __call__(self) -> None:
         self.count += 1
+        if self.fails:
+            raise AttributeError("_refresh_worker_load")
 
 
 @pytest.fixture
@@ -51,12 +54,16 @@ def announcement() -> Announcement:
     return Announcement()
 
 
+async def never() -> None:
+    pytest.fail("the engine is known")
+
+
 @pytest.fixture
 async def seats(
     engine: FakeEngine, announcement: Announcement, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Seats]:
     monkeypatch.setattr(seats_module, "REFRESH_S", 0.01)
-    seats = Seats(announcement)
+    seats = Seats(announcement, never)
     watching = asyncio.create_task(seats.watch(EngineClient(engine.url)))
     await asyncio.sleep(0)
     yield seats
@@ -138,7 +145,7 @@ async def test_a_worker_whose_engine_is_gone_is_full_and_comes_back_with_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(seats_module, "REFRESH_S", 0.01)
-    seats, engine = Seats(Announcement()), FakeEngine()
+    seats, engine = Seats(Announcement(), never), FakeEngine()
     async with serving(engine):
         watching = asyncio.create_task(seats.watch(EngineClient(engine.url)))
         await asyncio.sleep(0.05)
@@ -152,5 +159,35 @@ async def test_a_worker_whose_engine_is_gone_is_full_and_comes_back_with_it(
     await asyncio.gather(watching, return_exceptions=True)
 
 
+async def test_a_worker_without_an_engine_takes_no_offer_and_gives_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    given_up = asyncio.Event()
+
+    async def give_up() -> None:
+        given_up.set()
+
+    seats = Seats(Announcement(), give_up)
+    seats.start()
+    assert seats.load() == 1.0
+    await asyncio.wait_for(given_up.wait(), 1)
+    assert await answer(seats, FakeRequest()) == [{"reject": False}]
+    (line,) = caplog.records
+    assert "ENGINE_URL is not set" in vars(line)["detail"]
+    assert line.exc_info is None
+
+
+async def test_a_failing_announcement_does_not_end_the_watch(
+    engine: FakeEngine, seats: Seats, announcement: Announcement, caplog: pytest.LogCaptureFixture
+) -> None:
+    announcement.fails = True
+    engine.reserved.update({"one", "two"})
+    await until(lambda: announcement.count == 1)
+    engine.reserved.clear()
+    await until(lambda: announcement.count == 2)
+    await until(lambda: seats.load() == 0.0)
+    assert "LiveKit was not told" in caplog.text
+
+
 async def test_an_offer_before_there_is_an_engine_is_left_to_others() -> None:
-    assert await answer(Seats(Announcement()), FakeRequest()) == [{"reject": False}]
+    assert await answer(Seats(Announcement(), never), FakeRequest()) == [{"reject": False}]
