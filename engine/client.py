@@ -150,7 +150,7 @@ class EngineSession:
     async def _send(self, send: Callable[[_Message], Awaitable[None]], message: _Message) -> None:
         if not self._socket.closed:
             # Closed on the other side, which the iteration will tell.
-            with suppress(aiohttp.ClientConnectionResetError):
+            with suppress(ConnectionError):
                 await send(message)
 
     async def __aiter__(self) -> AsyncIterator[Event]:

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from aiohttp import ClientConnectionResetError, WSMsgType, web
+from aiohttp import WSMsgType, web
 
 from engine.errors import SessionError
 from engine.protocol import (
@@ -58,7 +58,7 @@ class SessionSocket:
 
     async def _send(self, socket: web.WebSocketResponse, session: Session, ready: Ready) -> None:
         """From `Ready` to `Ended`."""
-        with suppress(ClientConnectionResetError):
+        with suppress(ConnectionError):
             await socket.send_str(ready.to_wire())
             event: Event = ready
             while not isinstance(event, Ended):

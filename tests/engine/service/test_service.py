@@ -256,32 +256,58 @@ async def test_opening_sessions_without_end_is_refused_with_a_word(start_engine:
             await open_and_end(20)
 
 
+@pytest.fixture
+def no_rate_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit in ("_BYTES_PER_SECOND", "_BURST_BYTES", "_MESSAGES_PER_SECOND", "_BURST_MESSAGES"):
+        monkeypatch.setattr(f"engine.service.session.{limit}", 1e12)
+
+
+async def deaf_client(engine: RunningEngine) -> asyncio.StreamWriter:
+    """A client that talks and reads nothing, with as little room for answers as the system allows."""
+    deaf = socket.socket()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    deaf.connect(("127.0.0.1", int(engine.url.rsplit(":", 1)[1])))
+    deaf.setblocking(False)
+    _reader, writer = await asyncio.open_connection(sock=deaf, limit=1024)
+    head = "".join(f"{name}: {value}\r\n" for name, value in UPGRADE.items())
+    writer.write(f"GET /v1/session HTTP/1.1\r\nHost: engine\r\n{head}\r\n".encode())
+    return writer
+
+
+async def talk(writer: asyncio.StreamWriter, frames: int) -> None:
+    for _ in range(frames // 12):
+        writer.write(masked(sound(12)))
+        await writer.drain()
+
+
+@pytest.mark.usefixtures("no_rate_limits")
 async def test_a_client_that_does_not_read_is_cut_off(
     start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for limit in ("_BYTES_PER_SECOND", "_BURST_BYTES", "_MESSAGES_PER_SECOND", "_BURST_MESSAGES"):
-        monkeypatch.setattr(f"engine.service.session.{limit}", 1e12)
     monkeypatch.setattr("engine.service.session_socket._LAST_WORDS_S", 0.1)
     async with start_engine(slots=1) as engine:
-        deaf = socket.socket()
-        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        deaf.connect(("127.0.0.1", int(engine.url.rsplit(":", 1)[1])))
-        deaf.setblocking(False)
-        _reader, writer = await asyncio.open_connection(sock=deaf, limit=1024)
-        head = "".join(f"{name}: {value}\r\n" for name, value in UPGRADE.items())
-        writer.write(f"GET /v1/session HTTP/1.1\r\nHost: engine\r\n{head}\r\n".encode())
-
-        async def talk_for_ever() -> None:
-            while True:
-                writer.write(masked(sound(12)))
-                await writer.drain()
-
+        deaf = await deaf_client(engine)
         with pytest.raises(ConnectionError):
-            await asyncio.wait_for(talk_for_ever(), 30)
+            await asyncio.wait_for(talk(deaf, 1_000_000), 30)
         assert (await engine.client.seats()).in_calls == 0
         owner = await engine.client.open(SessionRequest())
         await owner.send(sound(1))
         assert len(await answers(owner, 1)) == 1
+
+
+@pytest.mark.usefixtures("no_rate_limits")
+async def test_a_client_that_is_gone_in_the_middle_of_an_answer_is_no_error(
+    start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("engine.service.session._MAX_UNSENT_EVENTS", 1_000_000)
+    async with start_engine(slots=1) as engine:
+        deaf = await deaf_client(engine)
+        await asyncio.wait_for(talk(deaf, 6000), 30)
+        deaf.transport.abort()
+        async with asyncio.timeout(5):
+            while (await engine.client.seats()).in_calls:
+                await asyncio.sleep(0.01)
+    assert not [record.message for record in caplog.records if record.levelname == "ERROR"]
 
 
 def masked(pcm: bytes) -> bytes:
