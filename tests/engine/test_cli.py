@@ -5,12 +5,13 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 from safetensors.numpy import load_file, save_file
 
 from engine.cli import main
@@ -21,7 +22,7 @@ Command = Callable[..., int]
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> Command:
+def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
     def run(*arguments: object) -> int:
         monkeypatch.setattr(sys, "argv", ["moshi-engine", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
@@ -29,7 +30,9 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Command:
         assert isinstance(end.value.code, int)
         return end.value.code
 
-    return run
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    yield run
+    signal.signal(signal.SIGTERM, on_sigterm)
 
 
 @pytest.fixture
@@ -152,6 +155,34 @@ def test_codes_that_the_codec_cannot_decode_are_refused(
     save_file(codes, file)
     assert engine("decode", file, tmp_path / "out.wav") == 2
     assert says in capsys.readouterr().err
+
+
+def test_a_model_that_does_not_fit_says_what_to_do(
+    engine: Command, recording: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.50 GiB")
+
+    monkeypatch.setattr("engine.step.moshi_step.MoshiStep.__init__", full)
+    assert engine("serve", "--port", 0, "--slots", 64) == 2
+    assert "not enough memory for 64 slots: give fewer with --slots" in capsys.readouterr().err
+    monkeypatch.setattr("engine.checkpoint.load", full)
+    assert engine("run", recording, "out.wav") == 2
+    assert "not enough memory for parrot: take a smaller or 8-bit checkpoint" in capsys.readouterr().err
+
+
+def test_a_sigterm_while_the_model_is_loaded_ends_quietly(
+    engine: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "engine.sock"
+
+    def terminate(*_: object) -> None:
+        assert path.exists()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("engine.cli._load", terminate)
+    assert engine("serve", "--port", 0, "--socket", path) == 0
+    assert not path.exists()
 
 
 def test_an_option_that_does_not_exist_is_exit_code_2(
