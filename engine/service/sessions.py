@@ -3,7 +3,8 @@
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -62,29 +63,17 @@ class Sessions:
         return len(self._live)
 
     def reserve(self, seat: str, ttl_s: float) -> None:
-        """Keep a seat. Raises EngineFull, EngineDraining, SessionError."""
-        try:
-            self._check_open()
+        """Keep a seat. Raises a refusal, or SessionError."""
+        with self._admission():
             self._seats.reserve(seat, ttl_s)
-        except Refused as refusal:
-            self._metrics.refused(refusal.code)
-            raise
 
     def open(self, request: SessionRequest) -> tuple[Session, Ready]:
         """A session, and what its client is told first. Raises a refusal, or SessionError."""
         for name, value in (("voice", request.voice), ("prompt", request.prompt)):
             if value is not None:
                 raise SessionError(f"{self._model.name} takes no {name}: leave it out")
-        try:
-            # A seat that was promised is kept, also by an engine that goes down.
-            if not self._seats.holds(request.seat):
-                self._check_open()
-            if not self._opening.take(1):
-                raise TooManySessions
+        with self._admission(promised=self._seats.holds(request.seat)):
             self._seats.enter(request.seat)
-        except Refused as refusal:
-            self._metrics.refused(refusal.code)
-            raise
         sampling = request.sampling(self._model.sampling)
         if request.seed is None:
             sampling = replace(sampling, seed=secrets.randbits(32))
@@ -137,9 +126,19 @@ class Sessions:
         for session in list(self._live.values()):
             self.close(session, reason, failure)
 
-    def _check_open(self) -> None:
-        if self.state != "open":
-            raise EngineDraining
+    @contextmanager
+    def _admission(self, *, promised: bool = False) -> Iterator[None]:
+        """Take a seat within. Who was promised one is let in by a draining engine, and was counted then."""
+        try:
+            if not promised:
+                if self.state != "open":
+                    raise EngineDraining
+                if not self._opening.take(1):
+                    raise TooManySessions
+            yield
+        except Refused as refusal:
+            self._metrics.refused(refusal.code)
+            raise
 
 
 def _summary(measured: SessionLatency) -> dict[str, int | float]:

@@ -256,6 +256,20 @@ async def test_opening_sessions_without_end_is_refused_with_a_word(start_engine:
             await open_and_end(20)
 
 
+async def test_a_promised_seat_is_kept_while_others_open_too_fast(start_engine: StartEngine) -> None:
+    async def open_without_end() -> None:
+        while True:
+            await (await engine.client.open(SessionRequest())).end()
+
+    async with start_engine(slots=30) as engine:
+        await engine.client.reserve("job-1", 20)
+        with pytest.raises(TooManySessions):
+            await open_without_end()
+        with pytest.raises(TooManySessions):
+            await engine.client.reserve("job-2", 20)
+        assert (await engine.client.open(SessionRequest(seat="job-1"))).ready.session
+
+
 @pytest.fixture
 def no_rate_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     for limit in ("_BYTES_PER_SECOND", "_BURST_BYTES", "_MESSAGES_PER_SECOND", "_BURST_MESSAGES"):
