@@ -1,6 +1,5 @@
 """Recordings: any file that soundfile reads becomes 24 kHz mono frames, and frames become a WAV."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +25,6 @@ def read_frames(path: Path) -> NDArray[np.int16]:
         raise AudioFileError(f"{path} holds no sound")
     pcm = (mono * 32768).round().clip(-32768, 32767).astype(np.int16)
     return np.pad(pcm, (0, -len(pcm) % FRAME_SAMPLES)).reshape(-1, FRAME_SAMPLES)
-
-
-def check_writable(*paths: Path | None) -> None:
-    """Raise AudioFileError, before any work, for what cannot be written later."""
-    for path in paths:
-        if path is not None and (path.is_dir() or not os.access(path.parent, os.W_OK)):
-            raise AudioFileError(f"cannot write {path}: give a file in a folder that is there")
 
 
 def write_frames(path: Path, frames: NDArray[np.int16]) -> None:

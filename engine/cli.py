@@ -8,13 +8,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from engine.errors import Refused, SettingError, UserError
 from engine.logs import LogFormat, log_to_stderr
-from engine.settings import Device, EngineSettings
+from engine.output_files import check_writable
+from engine.settings import Device, Dtype, EngineSettings
 
 if TYPE_CHECKING:
     from engine.checkpoint import Model
@@ -27,7 +28,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Dtype = Literal["float32", "bfloat16"]
 CheckpointOption = Annotated[
     str, typer.Option(help="parrot, a folder, a Hugging Face repository, random:moshi-7b or random:tiny.")
 ]
@@ -123,7 +123,7 @@ def run(
 ) -> None:
     """Play a recording to the model and save its answer."""
     from engine import recordings
-    from engine.audio_files import check_writable, read_frames, write_frames
+    from engine.audio_files import read_frames, write_frames
     from engine.protocol import SessionRequest
 
     frames = read_frames(recording)
@@ -150,7 +150,7 @@ def encode(
 ) -> None:
     """Encode a recording with the codec alone."""
     from engine import recordings
-    from engine.audio_files import check_writable, read_frames
+    from engine.audio_files import read_frames
     from engine.checkpoint import load_mimi
     from engine.device import choose_device
 
@@ -170,7 +170,7 @@ def decode(
 ) -> None:
     """Decode codes with the codec alone."""
     from engine import recordings
-    from engine.audio_files import check_writable, write_frames
+    from engine.audio_files import write_frames
     from engine.checkpoint import load_mimi
     from engine.device import choose_device
 
@@ -189,7 +189,6 @@ def bench(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the table, as JSON.")] = None,
 ) -> None:
     """Time the step at several numbers of sessions, one step after the other."""
-    from engine.audio_files import check_writable
     from engine.bench import parse_sessions, time_steps
 
     check_writable(json_file)

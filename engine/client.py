@@ -6,7 +6,6 @@ async with EngineClient("ws://127.0.0.1:8998") as engine:
     async for event in session: ...
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -188,11 +187,10 @@ def _parse(message: aiohttp.WSMessage) -> Event:
 
 async def _raise_engine_error(answer: aiohttp.ClientResponse) -> None:
     """Turn an HTTP error into the engine's own; an answer without its JSON comes from something else."""
-    if answer.ok or answer.status == 101:
+    if answer.ok:
         return
     try:
-        body = await asyncio.wait_for(answer.json(), ANSWER_TIMEOUT_S)
-        error = error_from_wire(body)
+        error = error_from_wire(await answer.json())
     except (aiohttp.ContentTypeError, ValueError, KeyError, AttributeError):
         error = EngineError(f"HTTP {answer.status} from {answer.url}: is this the address of an engine?")
     raise error

@@ -9,12 +9,13 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
+from torch import Tensor
 
 from engine.checkpoint import Model
 from engine.checkpoint.tokenizer import Tokenizer
 from engine.errors import AudioFileError, SettingError
-from engine.models.mimi import Mimi
-from engine.step.eager_runner import EagerRunner
+from engine.models.mimi import Mimi, MimiState
+from engine.step.eager_runner import EagerRunner, to_device, to_host
 from engine.step.frames import FRAME_S, Sampling
 from engine.step.loop import StepOutput
 from engine.step.moshi_step import MoshiStep
@@ -59,23 +60,24 @@ def encode(mimi: Mimi, frames: NDArray[np.int16], codebooks: int | None) -> NDAr
     codebooks = min(8, most) if codebooks is None else codebooks
     if not 1 <= codebooks <= most:
         raise SettingError(f"--codebooks {codebooks}: this codec has {most}; give 1 to {most}")
-    state, slot = mimi.new_state(1), torch.zeros(1, dtype=torch.int64, device=mimi.device)
-    state.reset(slot)
-    codes = [
-        mimi.encode(torch.from_numpy(frame[None]).to(mimi.device).float() / 32768, state, slot, codebooks)
-        for frame in frames
-    ]
+    state, slot = _one_session(mimi)
+    codes = [mimi.encode(to_device(frame[None], mimi.device), state, slot, codebooks) for frame in frames]
     return torch.cat(codes).T.contiguous().cpu().numpy()
 
 
 @torch.inference_mode()
 def decode(mimi: Mimi, codes: NDArray[np.int64]) -> NDArray[np.int16]:
     """A recording int16 [T, 1920] from codes int64 [K, T]."""
+    state, slot = _one_session(mimi)
+    columns = torch.from_numpy(codes).to(mimi.device).T
+    return to_host(torch.cat([mimi.decode(column[None], state, slot) for column in columns]))
+
+
+def _one_session(mimi: Mimi) -> tuple[MimiState, Tensor]:
+    """Fresh state of a single slot, and that slot as int64 [1]."""
     state, slot = mimi.new_state(1), torch.zeros(1, dtype=torch.int64, device=mimi.device)
     state.reset(slot)
-    columns = torch.from_numpy(codes).to(mimi.device).T
-    sound = torch.cat([mimi.decode(column[None], state, slot) for column in columns])
-    return (sound * 32768).round().clamp(-32768, 32767).to(torch.int16).cpu().numpy()
+    return state, slot
 
 
 def write_codes(path: Path, codes: NDArray[np.int64]) -> None:

@@ -10,6 +10,7 @@ from engine.environment import ENV_FILE, is_loopback, load_settings, reject_unkn
 from engine.logs import LogFormat
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Dtype = Literal["float32", "bfloat16"]
 ENV_PREFIX = "ENGINE_"
 
 
@@ -24,8 +25,8 @@ class EngineSettings(BaseSettings):
     """`parrot`, a folder, a Hugging Face repository, `random:moshi-7b` or `random:tiny`."""
     device: Device = "auto"
     """Where the model runs; auto: CUDA if there is one, else the CPU."""
-    dtype: Literal["float32", "bfloat16"] | None = None
-    """What the language model computes in; unset: as its files are, on the CPU float32."""
+    dtype: Dtype | None = None
+    """What the language model computes in; unset: float32 on the CPU, elsewhere bfloat16."""
     slots: int | None = Field(default=None, ge=1, le=1024)
     """Sessions at the same time; unset: as many as fit into the device's memory, on the CPU 8."""
     host: str = "127.0.0.1"

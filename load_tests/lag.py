@@ -32,7 +32,6 @@ SPACING_S = (1.5, 2.0)
 LONGEST_S = 1.4
 AUDIBLE = 0.01
 HOP_S = 0.01
-HEARING_RATE = 24_000
 
 
 @dataclass(frozen=True, slots=True)

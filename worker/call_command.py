@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import EngineError
+from engine.output_files import check_writable
 from engine.step.frames import SAMPLE_RATE
 from worker import sound_files
 from worker.caller import SPEAKING_RATE, Caller, new_room
@@ -36,7 +37,7 @@ async def call(
     Raises AudioFileError, SettingError, NoConnection, NoAgent, and AgentLeft once the answer is written.
     """
     speech = sound_files.read(recording, SPEAKING_RATE)
-    sound_files.check_writable(answer)
+    check_writable(answer)
     await check_livekit(settings, _LIVEKIT_PATIENCE_S)
     room = room or new_room()
     async with Caller.join(settings, room, on_text=lambda text: _tell(text, end="")) as caller:

@@ -24,17 +24,6 @@ def read(path: Path, sample_rate: int) -> NDArray[np.int16]:
     return np.concatenate(samples).astype(np.int16)
 
 
-def check_writable(path: Path) -> None:
-    """Raise AudioFileError now if `write` could not write there later. Leaves everything as it is."""
-    existed = path.exists()
-    try:
-        path.open("ab").close()
-        if not existed:
-            path.unlink()
-    except OSError as error:
-        raise AudioFileError(f"cannot write {path}: {error.strerror}") from None
-
-
 def write(path: Path, pcm: NDArray[np.int16], sample_rate: int) -> None:
     """WAV, mono PCM16. `pcm`: int16 [N]."""
     with wave.open(str(path), "wb") as file:

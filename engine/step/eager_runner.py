@@ -5,15 +5,25 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from engine.step.frames import Sampling
 from engine.step.loop import StepOutput
 from engine.step.moshi_step import MoshiStep
 
 
+def to_device(pcm: NDArray[np.int16], device: torch.device) -> Tensor:
+    """int16 samples of the host as float32 in -1..1 on `device`."""
+    return torch.from_numpy(pcm).to(device).float() / 32768
+
+
+def to_host(pcm: Tensor) -> NDArray[np.int16]:
+    """float32 samples of a device as int16 on the host; what is louder than full scale is clipped."""
+    return (pcm * 32768).round().clamp(-32768, 32767).to(torch.int16).cpu().numpy()
+
+
 class EagerRunner:
-    """A `Runner` over a `MoshiStep` on `device`: int16 on the host becomes float32 in -1..1 here, and nowhere
-    else."""
+    """A `Runner` over a `MoshiStep` on `device`."""
 
     def __init__(self, step: MoshiStep, device: torch.device) -> None:
         self._step = step
@@ -30,10 +40,9 @@ class EagerRunner:
     def step(self, slots: Sequence[int], pcm: NDArray[np.int16]) -> StepOutput:
         """Answer one frame of each slot. `pcm` is int16 [B, 1920]."""
         rows = torch.tensor(slots, device=self._device)
-        out = self._step(rows, torch.from_numpy(pcm).to(self._device).float() / 32768)
-        sound = (out.pcm * 32768).round().clamp(-32768, 32767).to(torch.int16)
+        out = self._step(rows, to_device(pcm, self._device))
         return StepOutput(
-            pcm=sound.cpu().numpy(),
+            pcm=to_host(out.pcm),
             text=out.text.cpu().numpy(),
             codes=out.codes.cpu().numpy(),
             user_codes=out.user_codes.cpu().numpy(),

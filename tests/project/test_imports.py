@@ -13,7 +13,14 @@ ROOT = Path(__file__).parents[2]
 # Bottom first. A module may import from its own unit and from the lines before its own.
 LAYERS = (
     ("engine.errors", "engine.logs", "engine.step.frames"),
-    ("engine.environment", "engine.protocol", "engine.audio_files", "engine.models.config", "engine.parrot"),
+    (
+        "engine.environment",
+        "engine.protocol",
+        "engine.audio_files",
+        "engine.output_files",
+        "engine.models.config",
+        "engine.parrot",
+    ),
     ("engine.settings", "engine.client", "engine.state"),
     ("engine.models",),
     ("engine.checkpoint",),
@@ -33,6 +40,7 @@ WITHOUT_TORCH = (
     "engine.errors",
     "engine.logs",
     "engine.models.config",
+    "engine.output_files",
     "engine.protocol",
     "engine.settings",
     "engine.step.frames",

@@ -37,16 +37,3 @@ def test_what_is_no_recording_is_named(tmp_path: Path, content: bytes | None) ->
         (tmp_path / "in.wav").write_bytes(content)
     with pytest.raises(AudioFileError, match=r"in\.wav"):
         sound_files.read(tmp_path / "in.wav", 48_000)
-
-
-def test_a_place_that_cannot_be_written_is_told_before_the_call(tmp_path: Path) -> None:
-    with pytest.raises(AudioFileError, match=r"cannot write .*out\.wav"):
-        sound_files.check_writable(tmp_path / "missing" / "out.wav")
-
-
-def test_asking_whether_a_place_can_be_written_changes_nothing(tmp_path: Path) -> None:
-    (tmp_path / "old.wav").write_bytes(b"kept")
-    sound_files.check_writable(tmp_path / "old.wav")
-    sound_files.check_writable(tmp_path / "new.wav")
-    assert (tmp_path / "old.wav").read_bytes() == b"kept"
-    assert not (tmp_path / "new.wav").exists()

@@ -2,17 +2,11 @@ import numpy as np
 import pytest
 
 from engine.service.latency_window import LatencyWindow
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.engine.fake_clock import FakeClock
 
 
 def test_quantiles_are_right_within_one_percent() -> None:
-    window = LatencyWindow(Clock())
+    window = LatencyWindow(FakeClock(1000.0))
     values = np.random.default_rng(1).lognormal(np.log(0.02), 0.8, 5000)
     for value in values:
         window.observe(float(value))
@@ -22,7 +16,7 @@ def test_quantiles_are_right_within_one_percent() -> None:
 
 
 def test_the_last_minute_forgets_and_the_call_does_not() -> None:
-    clock = Clock()
+    clock = FakeClock(1000.0)
     window = LatencyWindow(clock)
     window.observe(0.5)
     clock.now += 56
@@ -36,13 +30,13 @@ def test_the_last_minute_forgets_and_the_call_does_not() -> None:
 
 
 def test_nothing_observed_has_no_quantiles() -> None:
-    window = LatencyWindow(Clock())
+    window = LatencyWindow(FakeClock(1000.0))
     assert window.last_minute() is None
     assert window.whole_call() is None
 
 
 def test_values_beyond_the_range_count_at_its_ends() -> None:
-    window = LatencyWindow(Clock())
+    window = LatencyWindow(FakeClock(1000.0))
     window.observe(0.0)
     window.observe(1e6)
     assert window.last_minute() == pytest.approx((20e-6, 100.0, 100.0), rel=0.011)

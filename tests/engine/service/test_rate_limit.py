@@ -1,15 +1,9 @@
 from engine.service.rate_limit import RateLimit
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.engine.fake_clock import FakeClock
 
 
 def test_a_burst_is_allowed_once_and_the_average_for_ever() -> None:
-    clock = Clock()
+    clock = FakeClock()
     limit = RateLimit(per_second=10, burst=20, clock=clock)
     assert limit.take(20)
     assert not limit.take(1)
@@ -19,6 +13,6 @@ def test_a_burst_is_allowed_once_and_the_average_for_ever() -> None:
 
 
 def test_what_is_refused_uses_nothing_up() -> None:
-    limit = RateLimit(per_second=10, burst=20, clock=Clock())
+    limit = RateLimit(per_second=10, burst=20, clock=FakeClock())
     assert not limit.take(21)
     assert limit.take(20)

@@ -2,22 +2,16 @@ import pytest
 
 from engine.errors import EngineFull, SessionError
 from engine.service.seats import Seats
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.engine.fake_clock import FakeClock
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def seats(clock: Clock) -> Seats:
+def seats(clock: FakeClock) -> Seats:
     return Seats(2, clock)
 
 
@@ -37,7 +31,7 @@ def test_who_reserved_a_seat_enters_a_full_engine(seats: Seats) -> None:
     assert (seats.in_calls, seats.reserved) == (2, 0)
 
 
-def test_a_reservation_lapses_after_its_time(seats: Seats, clock: Clock) -> None:
+def test_a_reservation_lapses_after_its_time(seats: Seats, clock: FakeClock) -> None:
     seats.reserve("job-1", 20)
     clock.now = 19.9
     assert seats.reserved == 1
@@ -45,14 +39,14 @@ def test_a_reservation_lapses_after_its_time(seats: Seats, clock: Clock) -> None
     assert seats.reserved == 0
 
 
-def test_a_lapsed_reservation_still_enters_where_a_seat_is_free(seats: Seats, clock: Clock) -> None:
+def test_a_lapsed_reservation_still_enters_where_a_seat_is_free(seats: Seats, clock: FakeClock) -> None:
     seats.reserve("job-1", 20)
     clock.now = 30.0
     seats.enter("job-1")
     assert seats.in_calls == 1
 
 
-def test_the_same_id_holds_one_seat_and_renews_it(seats: Seats, clock: Clock) -> None:
+def test_the_same_id_holds_one_seat_and_renews_it(seats: Seats, clock: FakeClock) -> None:
     seats.enter(None)
     seats.reserve("job-1", 20)
     clock.now = 15.0
