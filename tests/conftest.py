@@ -1,7 +1,11 @@
 import logging
+import os
 from collections.abc import Iterator
 
 import pytest
+
+# Before any kernel is imported: without a GPU they run in Triton's interpreter. With one, TRITON_INTERPRET=0.
+os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 @pytest.fixture(autouse=True)

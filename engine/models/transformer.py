@@ -1,11 +1,13 @@
 """The causal transformer that Mimi and the language model share (`StreamingTransformer`)."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.kernels.fused import fused
 from engine.models.attention import Window, ring_attention
 from engine.models.config import TransformerConfig
 from engine.models.linear import AnyLinear, Linear
@@ -67,13 +69,24 @@ class GatedFeedForward(nn.Module):
         hidden = gated_width(dim, feedforward)
         self.linear_in = linear(dim, 2 * hidden)
         self.linear_out = linear(hidden, dim)
-        self._activation = ACTIVATIONS[activation]
+        self._gate = silu_gate if activation == "silu" else partial(activation_gate, ACTIVATIONS[activation])
 
     def forward(self, x: Tensor) -> Tensor:
         """As x."""
-        gate, value = self.linear_in(x).chunk(2, dim=-1)
-        y: Tensor = self.linear_out(self._activation(gate) * value)
+        y: Tensor = self.linear_out(self._gate(self.linear_in(x)))
         return y
+
+
+@fused("gate")
+def silu_gate(pair: Tensor) -> Tensor:
+    """silu(gate) * value, [..., W], of both next to each other, [..., 2 W]."""
+    return activation_gate(F.silu, pair)
+
+
+def activation_gate(activation: Callable[[Tensor], Tensor], pair: Tensor) -> Tensor:
+    """As `silu_gate`, for any activation."""
+    gate, value = pair.chunk(2, dim=-1)
+    return activation(gate) * value
 
 
 class LayerScale(nn.Module):

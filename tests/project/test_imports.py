@@ -21,7 +21,7 @@ LAYERS = (
         "engine.models.config",
         "engine.parrot",
     ),
-    ("engine.settings", "engine.client", "engine.state"),
+    ("engine.settings", "engine.client", "engine.state", "engine.kernels"),
     ("engine.models",),
     ("engine.checkpoint",),
     ("engine.step",),

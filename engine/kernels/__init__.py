@@ -1,0 +1,3 @@
+"""Triton kernels: what a GPU runs in the place of plain PyTorch. Tensors in, tensors out; no model, no state
+class.
+"""
