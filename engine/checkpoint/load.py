@@ -14,8 +14,9 @@ from engine.checkpoint.names import lm_entries, lm_unused, mimi_entries
 from engine.checkpoint.random_weights import randomise, tiny_lm, tiny_mimi
 from engine.checkpoint.tokenizer import NumberTokenizer, SentencePieceTokenizer, Tokenizer
 from engine.checkpoint.weights import allocate, fill
-from engine.errors import CheckpointError
-from engine.models.config import LMConfig, MimiConfig
+from engine.errors import CheckpointError, SettingError
+from engine.models.config import LMConfig, MimiConfig, WeightPrecision
+from engine.models.float8 import runs_float8
 from engine.models.lm import LM
 from engine.models.mimi import Mimi
 from engine.step.frames import Sampling
@@ -37,17 +38,29 @@ class Model:
     sampling: Sampling
 
 
-def load(name: str, device: torch.device, dtype: torch.dtype | None = None) -> Model:
+def load(
+    name: str,
+    device: torch.device,
+    dtype: torch.dtype | None = None,
+    weights: WeightPrecision = "exact",
+) -> Model:
     """The checkpoint `name` on `device`: `parrot`, a folder, a Hugging Face repository, `random:moshi-7b` or
     `random:tiny`.
 
-    dtype: of the language model; None is float32 on CPU and bfloat16 elsewhere. Raises `CheckpointError`.
+    dtype: of the language model; None is `default_dtype`. weights: how its matrices are kept, those
+    of a q8 checkpoint in int8 in any case. Raises `CheckpointError`, and `SettingError` for weights that the
+    device or the checkpoint has no use for.
     """
+    if weights == "fp8" and not runs_float8(device):
+        raise SettingError(
+            f"fp8 weights need a GPU of compute capability 8.9 or higher, which '{device}' is not; "
+            "take int8, which is more exact as well"
+        )
     if dtype is None:
-        dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+        dtype = default_dtype(device)
     if name in _RANDOM:
         codec, language = _RANDOM[name]
-        lm = _empty_lm(language(), device, dtype)
+        lm = _empty_lm(language(), device, dtype, weights)
         randomise(lm)
         return Model(
             name, _random_mimi(codec(), device), lm, NumberTokenizer(lm.config.silent_text), Sampling()
@@ -56,10 +69,32 @@ def load(name: str, device: torch.device, dtype: torch.dtype | None = None) -> M
     files = locate(name)
     config = lm_config(files.config, files.model_type)
     tokenizer = SentencePieceTokenizer(files.tokenizer(), config.silent_text)
+    if config.quantize and weights == "fp8":
+        raise SettingError(f"{_title(name)} has int8 weights; take exact or int8 for it, not fp8")
     mimi = _mimi(files, device)
-    lm = _empty_lm(config, device, dtype)
+    lm = _empty_lm(config, device, dtype, weights)
     fill(lm, lm_entries(lm), files.lm(), unused=lm_unused(lm))
     return Model(_title(name), mimi, lm, tokenizer, _sampling(files.lm_gen))
+
+
+def default_dtype(device: torch.device) -> torch.dtype:
+    """What the language model computes in where nobody says: float32 on CPU, bfloat16 elsewhere."""
+    return torch.float32 if device.type == "cpu" else torch.bfloat16
+
+
+def outline(name: str, dtype: torch.dtype, weights: WeightPrecision = "exact") -> tuple[Mimi, LM]:
+    """The models of a checkpoint on the meta device, by its configuration: what `load` would allocate.
+
+    Raises `CheckpointError`.
+    """
+    if name in _RANDOM:
+        codec, language = _RANDOM[name][0](), _RANDOM[name][1]()
+    else:
+        _refuse_unknown_random(name)
+        files = locate(name)
+        codec, language = mimi_config(files.mimi_config), lm_config(files.config, files.model_type)
+    nowhere = torch.device("meta")
+    return _empty_mimi(codec, nowhere), _empty_lm(language, nowhere, dtype, weights)
 
 
 def load_mimi(name: str, device: torch.device) -> Mimi:
@@ -70,9 +105,9 @@ def load_mimi(name: str, device: torch.device) -> Mimi:
     return _mimi(locate(name), device)
 
 
-def _empty_lm(config: LMConfig, device: torch.device, dtype: torch.dtype) -> LM:
+def _empty_lm(config: LMConfig, device: torch.device, dtype: torch.dtype, weights: WeightPrecision) -> LM:
     with torch.device("meta"):
-        lm = LM(config)
+        lm = LM(config, weights)
     allocate(lm, device, dtype)
     return lm
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.checkpoint.hub import download, download_if_there
 from engine.errors import CheckpointError
 from engine.parrot import CHECKPOINT as PARROT
 
@@ -70,6 +69,9 @@ class Source(ABC):
             owner, repo, *rest = (*name.removeprefix("hf://").split("/"), "", "")
             if not any(rest):
                 raise CheckpointError(f"config.json: {name} names no file; write hf://owner/name/file")
+            # Here and below, for what is local can be loaded without the Hub's libraries.
+            from engine.checkpoint.hub import download
+
             return download(f"{owner}/{repo}", "/".join(rest).rstrip("/"))
         path = Path(name.removeprefix("file://")) if name.startswith("file://") else self.own(name)
         if not path.is_file():
@@ -113,10 +115,14 @@ class Repository(Source):
 
     def config(self) -> Path | None:
         """As `Source.config`."""
+        from engine.checkpoint.hub import download_if_there
+
         return download_if_there(self._repo, "config.json")
 
     def own(self, name: str) -> Path:
         """As `Source.own`, downloaded."""
+        from engine.checkpoint.hub import download
+
         return download(self._repo, name)
 
     def like(self, pattern: str, usual: str) -> str:

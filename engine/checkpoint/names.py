@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.models.conv import Conv, ConvTranspose, PointConv, Upsample
+from engine.models.config import LMConfig
+from engine.models.conv import Conv, ConvTranspose, Downsample, PointConv, StridedConv, Upsample
 from engine.models.embedding import StackedEmbeddings
+from engine.models.linear import AnyLinear
 from engine.models.lm import LM
 from engine.models.mimi import Mimi
 from engine.models.rvq import ResidualQuantizer, codebook_table
@@ -20,14 +24,16 @@ class Entry:
     """Official tensors that together make one of ours, or one row of it.
 
     `sources` holds names in the newer, split naming, with shapes. `target` is our tensor's name, None for one
-    that the file has and nobody needs; `row` the row of a stacked one; `arrange` takes the sources to our
-    layout.
+    that the file has and nobody needs; `row` the row, or the rows, of a stacked one; `arrange` takes the
+    sources to our layout. Where weights get 8 bits on their way, `quantise` does that to the result, and
+    `target` has a companion for the scales that it gives as well.
     """
 
     sources: Mapping[str, Shape]
     target: str | None
-    row: int | None = None
+    row: int | slice | None = None
     arrange: Callable[..., Tensor] = lambda tensor: tensor
+    quantise: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +51,17 @@ def mimi_entries(mimi: Mimi) -> list[Entry]:
     for path, module in mimi.named_modules():
         name = _official_mimi(path, stages=len(mimi.config.seanet.ratios))
         if isinstance(module, Conv):
-            shape = (module.outputs, module.inputs, module.kernel)
-            entries.append(Entry({f"{name}.weight": shape}, f"{path}.weight", arrange=_conv))
-        elif isinstance(module, ConvTranspose):
-            shape = (module.inputs, module.outputs, 2 * module.stride)
-            entries.append(Entry({f"{name}.weight": shape}, f"{path}.weight", arrange=_conv_transpose))
+            entries += _conv(path, name, module)
+        elif isinstance(module, StridedConv | ConvTranspose):
+            entries += _overlapping(path, name, module)
+        elif isinstance(module, Downsample):
+            shape = (module.dim, module.dim, 2 * module.stride)
+            entries.append(Entry({f"{name}.weight": shape}, f"{path}.weight", arrange=_windowed))
         elif isinstance(module, PointConv):
             entries.append(
                 Entry({f"{name}.weight": (*module.weight.shape, 1)}, f"{path}.weight", arrange=_point)
             )
+            entries.append(Entry({f"{name}.bias": tuple(module.bias.shape)}, f"{path}.bias"))
         elif isinstance(module, Upsample):
             shape = (module.dim, 1, 2 * module.stride)
             entries.append(Entry({f"{name}.weight": shape}, f"{path}.weight", arrange=_upsample))
@@ -64,10 +72,11 @@ def mimi_entries(mimi: Mimi) -> list[Entry]:
                 key = {f"{path}.{proj}.weight": (*weight.shape, 1)}
                 entries.append(Entry(key, f"{path}.{proj}.weight", arrange=_point))
         elif "_transformer" in path:
-            entries += _own(path, name, module)
-            continue
-        if isinstance(getattr(module, "bias", None), Tensor):
-            entries.append(Entry({f"{name}.bias": tuple(module.bias.shape)}, f"{path}.bias"))
+            scale = _LAYER_SCALES.get(path.partition(".layers.")[2].partition(".")[2])
+            if scale and mimi.config.transformer.layer_scale:
+                entries.append(_scaled(path, name, module, scale))
+            else:
+                entries += _own(path, name, module)
     return entries
 
 
@@ -84,8 +93,10 @@ def lm_entries(lm: LM) -> list[Entry]:
                     if tensor is not None:
                         source = {f"{name}.{table}.{theirs}": tuple(tensor.shape[1:])}
                         entries.append(Entry(source, f"{path}.{own}", row=table))
+        elif path == "depformer.depformer_in":
+            entries += _ways_in(path, lm.config, module)
         else:
-            entries += _own(path, name, module)
+            entries += _own(path, name, module, lm.config.quantize)
     return entries
 
 
@@ -124,10 +135,69 @@ _OLDER_CODEBOOK = {
 }
 
 
-def _own(path: str, name: str, module: nn.Module) -> Iterator[Entry]:
-    """A module's own tensors, stored as they are used."""
+def _ways_in(path: str, config: LMConfig, module: nn.Module) -> Iterator[Entry]:
+    """Upstream has a matrix for each set of weights; we have those that are needed in one."""
+    depformer = config.depformer
+    assert depformer is not None
+    dim = depformer.dim
+    for index in range(depformer.weight_sets if depformer.multi_linear else 1):
+        rows = slice(index * dim, (index + 1) * dim)
+        for entry in _own(path, f"depformer_in.{index}", module, config.quantize):
+            sources = {name: (dim, *shape[1:]) for name, shape in entry.sources.items()}
+            target = entry.target if index < depformer.inputs else None
+            yield replace(entry, sources=sources, target=target, row=rows)
+
+
+def _own(path: str, name: str, module: nn.Module, quantised: bool = False) -> Iterator[Entry]:
+    """A module's own tensors, stored as they are used; 8-bit ones only if the file is `quantised`."""
+    narrows = isinstance(module, AnyLinear) and module.stored is not None and not quantised
+    quantise = module.quantised if isinstance(module, AnyLinear) and narrows else None
     for own, tensor in module.named_parameters(recurse=False):
-        yield Entry({f"{name}.{own}": tuple(tensor.shape)}, f"{path}.{own}")
+        if not (narrows and own == "weight_scb"):
+            sources = {f"{name}.{own}": tuple(tensor.shape)}
+            yield Entry(sources, f"{path}.{own}", quantise=quantise if own == "weight" else None)
+
+
+# The products that end the two branches of a layer, and what official files scale each of them by.
+_LAYER_SCALES = {
+    "self_attn.out_proj": "layer_scale_1",
+    "gating.linear2": "layer_scale_2",
+    "gating.linear_out": "layer_scale_2",
+}
+
+
+def _scaled(path: str, name: str, module: nn.Module, scale: str) -> Entry:
+    """A product that brings the scale of its outputs along."""
+    weight = module.get_parameter("weight")
+    layer = re.sub(r"(layers\.\d+)\..*", r"\1", name)
+    sources = {f"{name}.weight": tuple(weight.shape), f"{layer}.{scale}.scale": (weight.shape[0],)}
+    return Entry(sources, f"{path}.weight", arrange=_scaled_rows)
+
+
+def _conv(path: str, name: str, module: Conv) -> Iterator[Entry]:
+    def neighbours(weight: Tensor) -> Tensor:
+        window, count, taps = _windowed(weight), module.neighbours, module.inputs
+        return torch.cat([F.pad(window, (i * taps, (count - 1 - i) * taps)) for i in range(count)])
+
+    shape = (module.outputs, module.inputs, module.kernel)
+    yield Entry({f"{name}.weight": shape}, f"{path}.weight", arrange=neighbours)
+    bias: Shape = (module.outputs,)
+    yield Entry({f"{name}.bias": bias}, f"{path}.bias", arrange=lambda b: b.repeat(module.neighbours))
+
+
+def _overlapping(path: str, name: str, module: StridedConv | ConvTranspose) -> Iterator[Entry]:
+    taps = 2 * module.stride
+    if isinstance(module, ConvTranspose):
+        shape, arrange, repeats = (module.inputs, module.outputs, taps), _conv_transpose, module.stride
+    else:
+        shape, arrange, repeats = (module.outputs, module.inputs, taps), _strided, 1
+    yield Entry({f"{name}.weight": shape}, f"{path}.weight", arrange=arrange)
+
+    def once(bias: Tensor) -> Tensor:
+        now = bias.repeat(repeats)
+        return torch.cat([now, torch.zeros_like(now)])
+
+    yield Entry({f"{name}.bias": (module.outputs,)}, f"{path}.bias", arrange=once)
 
 
 def _codebooks(path: str, module: ResidualQuantizer) -> Iterator[Entry]:
@@ -142,12 +212,22 @@ def _codebooks(path: str, module: ResidualQuantizer) -> Iterator[Entry]:
         yield Entry({f"{prefix}_initialized": (1,)}, None)
 
 
-def _conv(weight: Tensor) -> Tensor:
+def _windowed(weight: Tensor) -> Tensor:
     return weight.permute(0, 2, 1).flatten(1)
+
+
+def _strided(weight: Tensor) -> Tensor:
+    earlier, latest = _windowed(weight).chunk(2, dim=1)
+    return torch.cat([latest, earlier])
 
 
 def _conv_transpose(weight: Tensor) -> Tensor:
     return weight.permute(2, 1, 0).flatten(0, 1)
+
+
+def _scaled_rows(weight: Tensor, scale: Tensor) -> Tensor:
+    # In float32, which the codec is in, whatever the file is in.
+    return scale.float()[:, None] * weight.float()
 
 
 def _point(weight: Tensor) -> Tensor:
@@ -175,7 +255,7 @@ def _official_mimi(path: str, stages: int) -> str:
         return f"{half}.model.{where.get(rest, rest)}"
     path = re.sub(r"^(encoder|decoder)\.first$", r"\1.model.0.conv.conv", path)
     path = re.sub(r"^(encoder|decoder)\.last$", rf"\1.model.{3 * stages + 2}.conv.conv", path)
-    path = re.sub(r"^downsample\.conv$", "downsample.conv.conv.conv", path)
+    path = re.sub(r"^downsample$", "downsample.conv.conv.conv", path)
     path = re.sub(r"^upsample$", "upsample.convtr.convtr.convtr", path)
     path = re.sub(r"_transformer\.layers", "_transformer.transformer.layers", path)
     return _official_layer(path)

@@ -13,6 +13,7 @@ from engine.models.config import (
     SeanetConfig,
     TransformerConfig,
 )
+from engine.models.linear import AnyLinear
 from engine.models.rvq import ResidualQuantizer, codebook_table
 
 _SEED = 20240917
@@ -43,12 +44,22 @@ def tiny_lm() -> LMConfig:
 
 @torch.no_grad()
 def randomise(module: nn.Module, seed: int = _SEED) -> None:
-    """Fills `module`, each time the same on one device, so that signals keep their size."""
-    device = next(module.parameters()).device
+    """Fills `module`, each time the same on one device, so that signals keep their size.
+
+    8-bit weights are those that exact ones would have become.
+    """
+    device, dtype = next(module.parameters()).device, next(module.parameters()).dtype
     generator = torch.Generator(device).manual_seed(seed)
     for part in module.modules():
         for name, tensor in part.named_parameters(recurse=False):
-            _randomise_one(name, tensor, generator)
+            if name == "weight" and isinstance(part, AnyLinear) and part.weight_scb is not None:
+                exact = torch.empty_like(tensor, dtype=dtype)
+                _randomise_one(name, exact, generator)
+                weight, scales = part.quantised(exact)
+                tensor.copy_(weight)
+                part.weight_scb.copy_(scales)
+            elif name != "weight_scb":
+                _randomise_one(name, tensor, generator)
         if isinstance(part, ResidualQuantizer):
             for table in part.tables:
                 centroids = torch.empty_like(table[:, :-2]).normal_(0, 0.5, generator=generator)
@@ -62,7 +73,5 @@ def _randomise_one(name: str, tensor: Tensor, generator: torch.Generator) -> Non
         tensor.zero_()
     elif name == "alpha" or tensor.dim() == 1:
         tensor.fill_(1.0)
-    elif tensor.dtype == torch.int8:
-        tensor.random_(-127, 128, generator=generator)
     else:
         tensor.normal_(0, 1 / math.sqrt(tensor.shape[-1]), generator=generator)

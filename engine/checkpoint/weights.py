@@ -17,12 +17,12 @@ log = logging.getLogger(__name__)
 
 
 def allocate(module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-    """Gives a module on the meta device memory on `device`, unfilled; floats in `dtype`, 8-bit scales in
-    float32.
+    """Gives a module on the meta device memory on `device`, unfilled; floats in `dtype`, 8-bit weights and
+    their scales as they are.
     """
     for part in module.modules():
         for name, tensor in list(part.named_parameters(recurse=False)):
-            kept = not tensor.is_floating_point() or name.endswith("_scb")
+            kept = tensor.element_size() == 1 or name.endswith("_scb")
             memory = torch.empty_like(tensor, device=device, dtype=tensor.dtype if kept else dtype)
             setattr(part, name, nn.Parameter(memory, requires_grad=False))
         for name, buffer in list(part.named_buffers(recurse=False)):
@@ -65,9 +65,15 @@ def _fill(
             continue
         target = targets[entry.target] if entry.row is None else targets[entry.target][entry.row]
         tensors = [_read(file, places[name], path) for name in entry.sources]
+        floating = entry.quantise is not None or target.is_floating_point()
         for name, tensor in zip(entry.sources, tensors, strict=True):
-            _check_type(tensor, target, path, places[name].key)
-        target.copy_(entry.arrange(*tensors))
+            _check_type(tensor, floating, path, places[name].key)
+        tensor = entry.arrange(*tensors)
+        if entry.quantise is not None:
+            tensor, scales = entry.quantise(tensor.to(target.device))
+            whole = targets[f"{entry.target}_scb"]
+            (whole if entry.row is None else whole[entry.row]).copy_(scales)
+        target.copy_(tensor)
 
 
 def _places(entries: list[Entry], keys: Mapping[str, Shape], path: Path) -> dict[str, Piece]:
@@ -115,9 +121,9 @@ def _read(file: Any, piece: Piece, path: Path) -> Tensor:
     return part
 
 
-def _check_type(tensor: Tensor, target: Tensor, path: Path, key: str) -> None:
-    if tensor.is_floating_point() != target.is_floating_point():
-        wanted = "floating" if target.is_floating_point() else "int8"
+def _check_type(tensor: Tensor, floating: bool, path: Path, key: str) -> None:
+    if tensor.is_floating_point() != floating:
+        wanted = "floating" if floating else "int8"
         raise CheckpointError(
             f"{path}: '{key}' is {str(tensor.dtype).removeprefix('torch.')}, expected {wanted} values; "
             '"quantize" in config.json must be true for 8-bit files and absent for others'

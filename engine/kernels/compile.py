@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +34,13 @@ _POINTERS = {
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What a kernel takes of a multiprocessor: registers a thread, bytes spilled, bytes of shared memory."""
+    """One form of a kernel, how often it was launched, and what it takes of a multiprocessor: registers a
+    thread, bytes spilled, bytes of shared memory.
+    """
 
     name: str
     constants: dict[str, Any]
+    launches: int
     registers: int
     spilled: int
     shared: int
@@ -48,18 +52,20 @@ def compile_launches(launches: Iterable[Launch], capability: int = 90) -> list[C
     Raises what Triton or ptxas raises for a kernel that does not compile.
     """
     target = GPUTarget("cuda", capability, 32)
-    forms = {}
+    forms: dict[tuple[Any, ...], tuple[Launch, ASTSource]] = {}
+    counts: Counter[tuple[Any, ...]] = Counter()
     for launch in launches:
         source = _source(launch)
-        options = {"num_warps": launch.warps, "num_stages": launch.stages, "enable_fp_fusion": True}
-        forms[source.hash(), launch.warps, launch.stages] = launch, source, options
+        form = source.hash(), launch.warps, launch.stages
+        forms[form] = launch, source
+        counts[form] += 1
     compiled = []
-    for launch, source, options in forms.values():
+    for form, (launch, source) in forms.items():
+        options = {"num_warps": launch.warps, "num_stages": launch.stages, "enable_fp_fusion": True}
         kernel = triton.compile(source, target=target, options=options)
         registers, spilled = _resources(kernel.asm["cubin"])
-        compiled.append(
-            Compiled(source.fn.__name__, launch.constants, registers, spilled, kernel.metadata.shared)
-        )
+        name, shared = source.fn.__name__, kernel.metadata.shared
+        compiled.append(Compiled(name, launch.constants, counts[form], registers, spilled, shared))
     return compiled
 
 

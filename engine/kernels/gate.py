@@ -11,7 +11,7 @@ _BLOCK = 1024
 
 
 def silu_gate(pair: Tensor) -> Tensor:
-    """As `engine.models.transformer.silu_gate`."""
+    """As `engine.models.linear.silu_gate`."""
     width = pair.shape[-1] // 2
     y = torch.empty((*pair.shape[:-1], width), device=pair.device, dtype=pair.dtype)
     grid = (y.numel() // width, triton.cdiv(width, _BLOCK))

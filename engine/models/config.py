@@ -1,9 +1,12 @@
 """Shapes of the models. Needs no torch."""
 
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Literal, Self
 
 from engine.errors import CheckpointError
+
+WeightPrecision = Literal["exact", "int8", "fp8"]
+KvPrecision = Literal["exact", "int8", "e4m3"]
 
 _ACTIVATIONS = (
     "silu",
@@ -178,6 +181,11 @@ class DepformerConfig:
     def weight_sets(self) -> int:
         """Sets of weights in each layer."""
         return max(self.schedule) + 1
+
+    @property
+    def inputs(self) -> int:
+        """Ways in from the main transformer that the computed codebooks need."""
+        return max(self.schedule[: self.run]) + 1 if self.multi_linear else 1
 
 
 @dataclass(frozen=True, slots=True)

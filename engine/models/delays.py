@@ -7,6 +7,7 @@ its semantic code by one step.
 import torch
 from torch import Tensor
 
+from engine.kernels.fused import fused
 from engine.models.config import LMConfig
 from engine.state.token_cache import TokenCache
 
@@ -28,25 +29,53 @@ class Delays:
         """Heard codes int64 [B, H] for a step that nobody speaks in."""
         return self._initial[self._said :].expand(batch, -1)
 
-    def hear(self, cache: TokenCache, slots: Tensor, codes: Tensor) -> None:
-        """Keeps the heard codes int64 [B, H] of this step's time."""
-        cache.write(slots, self._said, cache.offsets[slots][:, None] + self._delays[self._said :], codes)
+    def enter(self, cache: TokenCache, slots: Tensor, heard: Tensor) -> Tensor:
+        """The tokens to feed at this step, int64 [B, K], `heard` codes int64 [B, H] among them."""
+        return hear_and_enter(heard, slots, cache.tokens, cache.offsets, self._delays, self._initial)
 
-    def enter(self, cache: TokenCache, slots: Tensor) -> Tensor:
-        """The tokens to feed at this step, int64 [B, K]: initial ones until a channel's delay is over."""
-        now = cache.offsets[slots][:, None].expand(-1, len(self._delays))
-        return torch.where(now <= self._delays, self._initial, cache.read(slots, now))
-
-    def say(self, cache: TokenCache, slots: Tensor, tokens: Tensor) -> None:
-        """Keeps what the model said at this step, int64 [B, 1 + own] (text, codes), and ends the step."""
-        cache.offsets.index_add_(0, slots, torch.ones_like(slots))
-        cache.write(slots, 0, cache.offsets[slots][:, None].expand_as(tokens), tokens)
-
-    def leave(self, cache: TokenCache, slots: Tensor) -> Tensor:
-        """After `say`: text and own codes of the latest time that is complete, int64 [B, 1 + own].
+    def leave(self, cache: TokenCache, slots: Tensor, text: Tensor, codes: Tensor) -> Tensor:
+        """Ends a step that said text int64 [B] and codes [B, own]: both [B, 1 + own] of the latest time that
+        is complete.
 
         Valid for slots that have made more than `longest` steps.
         """
-        delays = self._delays[: self._said]
-        times = cache.offsets[slots][:, None] - self.longest + delays
-        return cache.read(slots, times)
+        return say_and_leave(text, codes, slots, cache.tokens, cache.offsets, self._delays, self.longest)
+
+
+@fused("tokens")
+def hear_and_enter(
+    heard: Tensor, slots: Tensor, tokens: Tensor, offsets: Tensor, delays: Tensor, initial: Tensor
+) -> Tensor:
+    """Keeps what is heard, the last channels, until it is fed; what is fed now, int64 [B, K]: initial tokens
+    until a channel's delay is over.
+
+    heard: int64 [B, H]; slots: int64 [B]; tokens int64 [S, K, C] and offsets int64 [S] of a `TokenCache`;
+    delays and initial: int64 [K].
+    """
+    channels, said = torch.arange(len(delays), device=slots.device), len(delays) - heard.shape[1]
+    rows, now = slots[:, None], offsets[slots][:, None]
+    tokens[rows, channels[said:], (now + delays[said:]) % tokens.shape[2]] = heard
+    return torch.where(now <= delays, initial, tokens[rows, channels, now % tokens.shape[2]])
+
+
+@fused("tokens")
+def say_and_leave(
+    text: Tensor,
+    codes: Tensor,
+    slots: Tensor,
+    tokens: Tensor,
+    offsets: Tensor,
+    delays: Tensor,
+    longest: int,
+) -> Tensor:
+    """Counts the step, keeps what it said, the first channels, and gives what is `longest` steps old in them,
+    delays removed: int64 [B, 1 + own].
+
+    text: int64 [B]; codes: int64 [B, own]; the others as in `hear_and_enter`.
+    """
+    said = torch.cat([text[:, None], codes], dim=1)
+    offsets.index_add_(0, slots, torch.ones_like(slots))
+    channels = torch.arange(said.shape[1], device=slots.device)
+    rows, now = slots[:, None], offsets[slots][:, None]
+    tokens[rows, channels, now % tokens.shape[2]] = said
+    return tokens[rows, channels, (now - longest + delays[: said.shape[1]]) % tokens.shape[2]]

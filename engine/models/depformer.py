@@ -1,18 +1,39 @@
 """The transformer over one frame's codebooks: each given the ones before it (Moshi paper 3.4.2)."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from engine.kernels.fused import fused
 from engine.models.config import DepformerConfig, LMConfig
 from engine.models.embedding import Embedding
 from engine.models.linear import AnyLinear, Linear
-from engine.models.norm import make_norm
+from engine.models.norm import Norm, make_norm
 from engine.models.rope import Rotation, rotation, sine_embedding
-from engine.models.transformer import GatedFeedForward, LayerScale
+from engine.models.transformer import GatedFeedForward, LayerScale, residual
 
 Pick = Callable[[int, Tensor], Tensor]
+
+
+@fused("step_attention")
+def step_attention(projected: Tensor, keys: Tensor, values: Tensor, step: int) -> Tensor:
+    """Softmax attention of one step of a frame over the steps so far, [B, 1, H * head_dim].
+
+    projected: [B, 1, (H + 2 kv_H) * head_dim], queries, keys, values; keys and values: [B, kv_H, steps,
+    head_dim], where this step's are written first.
+    """
+    batch, kv_heads, _, head_dim = keys.shape
+    heads = projected.shape[-1] // head_dim - 2 * kv_heads
+    parts = projected.view(batch, -1, head_dim)
+    query, key, value = parts.split_with_sizes((heads, kv_heads, kv_heads), dim=1)
+    keys[:, :, step] = key
+    values[:, :, step] = value
+    shared = query.reshape(batch, kv_heads, heads // kv_heads, head_dim)
+    scores = (shared @ keys[:, :, : step + 1].transpose(2, 3)).float() * head_dim**-0.5
+    y: Tensor = scores.softmax(dim=-1).to(values.dtype) @ values[:, :, : step + 1]
+    return y.reshape(batch, 1, heads * head_dim)
 
 
 class StepAttention(nn.Module):
@@ -27,22 +48,25 @@ class StepAttention(nn.Module):
         self.out_projs = nn.ModuleList(linear(config.dim, config.dim) for _ in range(config.weight_sets))
 
     def forward(
-        self, x: Tensor, step: int, weights: int, keys: Tensor, values: Tensor, turn: Rotation | None
+        self,
+        x: Tensor,
+        norm: Norm,
+        step: int,
+        weights: int,
+        keys: Tensor,
+        values: Tensor,
+        turn: Rotation | None,
+        onto: Tensor | None = None,
     ) -> Tensor:
-        """[B, 1, D]. Writes this step into keys and values [B, H, steps, head_dim], and reads up to it."""
-        heads, kv_heads, batch = self.heads, self.kv_heads, x.shape[0]
-        projected = self.in_projs[weights](x).unflatten(-1, (heads + 2 * kv_heads, self.head_dim))
-        query_key, value = projected.split((heads + kv_heads, kv_heads), dim=2)
+        """onto + attention of norm(x), [B, 1, D]; keys and values as `step_attention` takes them."""
+        projected = self.in_projs[weights](x, norm)
         if turn is not None:
-            query_key = turn(query_key)
-        query, key = query_key.transpose(1, 2).split((heads, kv_heads), dim=1)
-        keys[:, :, step] = key[:, :, 0]
-        values[:, :, step] = value[:, 0]
-        shared = query.reshape(batch, kv_heads, heads // kv_heads, self.head_dim)
-        scores = (shared @ keys[:, :, : step + 1].transpose(2, 3)).float() * self.head_dim**-0.5
-        y = scores.softmax(dim=-1).to(values.dtype) @ values[:, :, : step + 1]
-        z: Tensor = self.out_projs[weights](y.reshape(batch, 1, heads * self.head_dim))
-        return z
+            parts = projected.unflatten(-1, (-1, self.head_dim))
+            turned = self.heads + self.kv_heads
+            parts = torch.cat([turn(parts[:, :, :turned]), parts[:, :, turned:]], dim=2)
+            projected = parts.flatten(2)
+        y: Tensor = self.out_projs[weights](step_attention(projected, keys, values, step), onto=onto)
+        return y
 
 
 class DepformerLayer(nn.Module):
@@ -57,16 +81,16 @@ class DepformerLayer(nn.Module):
             GatedFeedForward(config.dim, feedforward, config.gating, linear)
             for feedforward in config.feedforward
         )
-        self.layer_scale_1 = LayerScale(config.dim) if config.layer_scale else nn.Identity()
-        self.layer_scale_2 = LayerScale(config.dim) if config.layer_scale else nn.Identity()
+        self.layer_scale_1 = LayerScale(config.dim) if config.layer_scale else None
+        self.layer_scale_2 = LayerScale(config.dim) if config.layer_scale else None
 
     def forward(
         self, x: Tensor, step: int, weights: int, keys: Tensor, values: Tensor, turn: Rotation | None
     ) -> Tensor:
-        """As x, [B, 1, D]."""
-        x = x + self.layer_scale_1(self.self_attn(self.norm1(x), step, weights, keys, values, turn))
-        y: Tensor = x + self.layer_scale_2(self.gating[weights](self.norm2(x)))
-        return y
+        """As x, [B, 1, D], which is given up."""
+        attend = partial(self.self_attn, x, self.norm1, step, weights, keys, values, turn)
+        x = residual(attend, self.layer_scale_1, x)
+        return residual(partial(self.gating[weights], x, self.norm2), self.layer_scale_2, x)
 
 
 class DepformerStack(nn.Module):
@@ -116,8 +140,8 @@ class Depformer(nn.Module):
         super().__init__()
         self.config = depformer
         dim = depformer.dim
-        inputs = depformer.weight_sets if depformer.multi_linear else 1
-        self.depformer_in = nn.ModuleList(linear(config.transformer.dim, dim) for _ in range(inputs))
+        # One product for all steps, for none of them changes what goes in.
+        self.depformer_in = linear(config.transformer.dim, depformer.inputs * dim)
         low_rank, norm = depformer.low_rank, config.norm_emb
         self.depformer_emb = nn.ModuleList(
             Embedding(config.card + 1, dim, linear, low_rank=low_rank, norm=norm)
@@ -128,8 +152,7 @@ class Depformer(nn.Module):
         )
         self.depformer = DepformerStack(depformer, linear)
         self.depformer_norms = nn.ModuleList(
-            make_norm(depformer.head_norm, dim) if depformer.head_norm else nn.Identity()
-            for _ in range(depformer.steps)
+            make_norm(depformer.head_norm, dim) for _ in range(depformer.steps) if depformer.head_norm
         )
         self.linears = nn.ModuleList(
             linear(dim, config.card, config.bias_proj) for _ in range(depformer.steps)
@@ -139,17 +162,17 @@ class Depformer(nn.Module):
         """Codes int64 [B, run].
 
         hidden: [B, D] of the main transformer; text: int64 [B], this step's text token; pick(k, logits
-        float32 [B, card]) chooses codebook k.
+        [B, card]) chooses codebook k.
         """
         config = self.config
         keys, values = self.depformer.new_frame(hidden.shape[0], hidden)
-        said = self.depformer_text_emb(text)
-        codes: list[Tensor] = []
+        into = self.depformer_in(hidden).unflatten(-1, (config.inputs, config.dim))
+        embeddings = [self.depformer_text_emb, *self.depformer_emb]
+        token, codes = text, []
         for step in range(config.run):
-            into = self.depformer_in[config.schedule[step] if config.multi_linear else 0]
-            x = self.depformer((into(hidden) + said)[:, None], step, keys, values)
-            logits = self.linears[step](self.depformer_norms[step](x))[:, 0]
-            codes.append(pick(step, logits.float()))
-            if step + 1 < config.run:
-                said = self.depformer_emb[step](codes[step])
+            heard = into[:, config.schedule[step] if config.multi_linear else 0]
+            x = self.depformer(embeddings[step](token, onto=heard)[:, None], step, keys, values)
+            norm = self.depformer_norms[step] if config.head_norm else None
+            token = pick(step, self.linears[step](x, norm)[:, 0])
+            codes.append(token)
         return torch.stack(codes, dim=1)

@@ -4,9 +4,51 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.kernels.fused import fused
 from engine.models.linear import AnyLinear, Linear
 
 NO_TOKEN = -1
+
+
+@fused("embed")
+def look_up(tokens: Tensor, table: Tensor, onto: Tensor | None = None) -> Tensor:
+    """onto + the vectors of tokens int64 [...] in table [entries, E], [..., E]; of token -1 zeros."""
+    vectors = table[tokens.clamp(min=0)].masked_fill((tokens == NO_TOKEN)[..., None], 0.0)
+    return vectors if onto is None else onto + vectors
+
+
+@fused("embed")
+def sum_up(tokens: Tensor, tables: Tensor, text_table: Tensor) -> Tensor:
+    """The sum of all channels' vectors, [B, T, E]; token -1 adds nothing.
+
+    tokens: int64 [B, 1 + K, T], text first; tables: [K, entries, E]; text_table: [text entries, E].
+    """
+    return one_after_the_other(
+        look_up_stacked(tokens[:, 1:], tables), look_up.plain(tokens[:, 0], text_table)
+    )
+
+
+def one_after_the_other(vectors: Tensor, last: Tensor) -> Tensor:
+    """The sum of vectors [B, K, T, E] over K, and of `last`: in the reference's order, which shows in
+    bfloat16.
+    """
+    x, *others = vectors.unbind(1)
+    for more in (*others, last):
+        x = x + more
+    return x
+
+
+def look_up_stacked(tokens: Tensor, tables: Tensor) -> Tensor:
+    """The vectors of tokens int64 [B, K, T] in tables [K, entries, E], [B, K, T, E]; of token -1 zeros."""
+    channels = torch.arange(tokens.shape[1], device=tokens.device)[:, None]
+    return tables[channels, tokens.clamp(min=0)].masked_fill((tokens == NO_TOKEN)[..., None], 0.0)
+
+
+def embed(tokens: Tensor, codes: "StackedEmbeddings", text: "Embedding") -> Tensor:
+    """The sum of all channels' vectors, [B, T, E]. tokens: int64 [B, 1 + K, T], text first; -1: nothing."""
+    if codes.norm_weight is None and text.is_table:
+        return sum_up(tokens, codes.weight, text.weight)
+    return one_after_the_other(codes(tokens[:, 1:]), text(tokens[:, 0]))
 
 
 class StackedEmbeddings(nn.Module):
@@ -23,11 +65,11 @@ class StackedEmbeddings(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """[B, K, T, E]. tokens: int64 [B, K, T]."""
-        tables = torch.arange(tokens.shape[1], device=tokens.device)[:, None]
-        vectors = self.weight[tables, tokens.clamp(min=0)]
-        if self.norm_weight is not None and self.norm_bias is not None:
-            vectors = F.layer_norm(vectors, vectors.shape[-1:], eps=1e-5)
-            vectors = vectors * self.norm_weight[:, None] + self.norm_bias[:, None]
+        vectors = look_up_stacked(tokens, self.weight)
+        if self.norm_weight is None or self.norm_bias is None:
+            return vectors
+        vectors = F.layer_norm(vectors, vectors.shape[-1:], eps=1e-5)
+        vectors = vectors * self.norm_weight[:, None] + self.norm_bias[:, None]
         return vectors.masked_fill((tokens == NO_TOKEN)[..., None], 0.0)
 
 
@@ -58,8 +100,19 @@ class Embedding(nn.Module):
         self.out1 = linear(width, dim) if demux else None
         self.out2 = linear(width, dim) if demux else None
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """[..., D]. tokens: int64 [...]; -1 gives zeros."""
+    @property
+    def is_table(self) -> bool:
+        """Whether vectors are used as they lie in the table."""
+        return self.norm is None and self.low_rank is None and self.out1 is None
+
+    def forward(self, tokens: Tensor, onto: Tensor | None = None) -> Tensor:
+        """onto + [..., D]. tokens: int64 [...]; -1 gives zeros."""
+        if self.is_table:
+            return look_up(tokens, self.weight, onto)
+        vectors = self._widened(tokens)
+        return vectors if onto is None else onto + vectors
+
+    def _widened(self, tokens: Tensor) -> Tensor:
         absent = (tokens == NO_TOKEN)[..., None]
         tokens = tokens.clamp(min=0)
         if self.out1 is not None and self.out2 is not None:

@@ -7,19 +7,24 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from engine.models.config import LMConfig
+from engine.models.config import KvPrecision, LMConfig, WeightPrecision
 from engine.models.depformer import Depformer
-from engine.models.embedding import Embedding, StackedEmbeddings
+from engine.models.embedding import Embedding, StackedEmbeddings, embed
+from engine.models.float8 import Float8Linear
 from engine.models.linear import AnyLinear, Int8Linear, Linear
 from engine.models.norm import make_norm
 from engine.models.transformer import Transformer
 from engine.state.ring_cache import TransformerState
 
+LINEARS: dict[WeightPrecision, type[AnyLinear]] = {
+    "exact": Linear,
+    "int8": Int8Linear,
+    "fp8": Float8Linear,
+}
+
 
 class LMOutput(NamedTuple):
-    """hidden [B, T, D], which the depformer and the extra heads read; text_logits float32 [B, T,
-    text_card_out].
-    """
+    """hidden [B, T, D], which the depformer and the extra heads read; text_logits [B, T, text_card_out]."""
 
     hidden: Tensor
     text_logits: Tensor
@@ -28,9 +33,10 @@ class LMOutput(NamedTuple):
 class LM(nn.Module):
     """The temporal transformer with its embeddings and heads, and the depformer of models that speak."""
 
-    def __init__(self, config: LMConfig) -> None:
+    def __init__(self, config: LMConfig, weights: WeightPrecision = "exact") -> None:
+        """weights: how matrices are kept, where a checkpoint does not have them in 8 bits already."""
         super().__init__()
-        linear: type[AnyLinear] = Int8Linear if config.quantize else Linear
+        linear = Int8Linear if config.quantize else LINEARS[weights]
         dim = config.transformer.dim
         self.config = config
         self.emb = StackedEmbeddings(config.n_q, config.card + 1, dim, norm=config.norm_emb)
@@ -55,9 +61,9 @@ class LM(nn.Module):
         """Type of activations, keys and values."""
         return self.emb.weight.dtype
 
-    def new_state(self, slots: int) -> TransformerState:
+    def new_state(self, slots: int, kv: KvPrecision = "exact") -> TransformerState:
         """State for `slots` sessions, to be reset before use."""
-        return self.transformer.new_state(slots, self.device, self.dtype)
+        return self.transformer.new_state(slots, self.device, self.dtype, kv)
 
     def forward(self, tokens: Tensor, state: TransformerState, slots: Tensor) -> LMOutput:
         """The next T steps of each slot.
@@ -65,12 +71,9 @@ class LM(nn.Module):
         tokens: int64 [B, 1 + n_q, T] as they are fed (delays applied; -1: no input); slots: int64 [B], all
         different. T steps at once equal T calls with one, as long as the ring does not wrap among them.
         """
-        # One after the other, text last: the reference's order, which shows in bfloat16.
-        x, *others = self.emb(tokens[:, 1:]).unbind(1)
-        for vectors in (*others, self.text_emb(tokens[:, 0])):
-            x = x + vectors
+        x = embed(tokens, self.emb, self.text_emb)
         hidden = self.out_norm(self.transformer(x, state, slots))
-        return LMOutput(hidden, self.text_linear(hidden).float())
+        return LMOutput(hidden, self.text_linear(hidden))
 
     def extra_probabilities(self, hidden: Tensor) -> Tensor:
         """Softmax of each extra head, [B, T, heads, dim]; for speech to text, the semantic voice activity."""

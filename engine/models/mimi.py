@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from engine.models.config import MimiConfig
 from engine.models.conv import Downsample, Upsample
 from engine.models.rvq import SplitQuantizer
-from engine.models.seanet import Seanet, SeanetState, seanet_decoder, seanet_encoder
+from engine.models.seanet import SeanetDecoder, SeanetEncoder, SeanetState
 from engine.models.transformer import Transformer
 from engine.state.ring_cache import TransformerState
 from engine.state.slot_state import StateGroup
@@ -50,14 +51,16 @@ class Mimi(nn.Module):
     def __init__(self, config: MimiConfig) -> None:
         super().__init__()
         dim = config.seanet.dimension
+        # What official files scale the branches of a layer by is part of the weights here.
+        transformer = replace(config.transformer, layer_scale=False)
         self.config = config
-        self.encoder = seanet_encoder(config.seanet)
-        self.encoder_transformer = Transformer(config.transformer)
+        self.encoder = SeanetEncoder(config.seanet)
+        self.encoder_transformer = Transformer(transformer)
         self.downsample = Downsample(dim, config.downsampling)
         self.quantizer = SplitQuantizer(config.quantizer, dim)
         self.upsample = Upsample(dim, config.downsampling)
-        self.decoder_transformer = Transformer(config.transformer)
-        self.decoder = seanet_decoder(config.seanet)
+        self.decoder_transformer = Transformer(transformer)
+        self.decoder = SeanetDecoder(config.seanet)
 
     @property
     def device(self) -> torch.device:
@@ -85,7 +88,7 @@ class Mimi(nn.Module):
 
         pcm: float32 [B, 1920] in -1..1; slots: int64 [B], all different.
         """
-        with _strict_float32(self.device):
+        with _float32_products(self.device, tf32=False):
             codes: Tensor = self.quantizer.encode(self.latent(pcm, state, slots), codebooks)
         return codes
 
@@ -98,18 +101,20 @@ class Mimi(nn.Module):
         return y
 
     def decode(self, codes: Tensor, state: MimiState, slots: Tensor) -> Tensor:
-        """One frame of sound a row, float32 [B, 1920].
+        """One frame of sound a row, float32 [B, 1920]; on CUDA with convolutions in TF32, as upstream's are.
 
         codes: int64 [B, K], each a valid code; slots: int64 [B], all different.
         """
         kept = state.decoder
-        x = self.quantizer.decode(codes)[:, None]
-        x = self.upsample(x, kept.upsample, slots)
-        x = self.decoder_transformer(x, kept.transformer, slots)
-        return _in_pieces(self.decoder, x, kept.seanet, slots)[:, :, 0]
+        with _float32_products(self.device, tf32=False):
+            x = self.quantizer.decode(codes)[:, None]
+            x = self.upsample(x, kept.upsample, slots)
+            x = self.decoder_transformer(x, kept.transformer, slots)
+        with _float32_products(self.device, tf32=True):
+            return _in_pieces(self.decoder, x, kept.seanet, slots)[:, :, 0]
 
 
-def _in_pieces(half: Seanet, x: Tensor, state: SeanetState, slots: Tensor) -> Tensor:
+def _in_pieces(half: SeanetEncoder | SeanetDecoder, x: Tensor, state: SeanetState, slots: Tensor) -> Tensor:
     """`half` of x [B, T, C]; on CPU a few rows at a time, so that what lies between the layers stays in the
     cache.
     """
@@ -121,13 +126,17 @@ def _in_pieces(half: Seanet, x: Tensor, state: SeanetState, slots: Tensor) -> Te
 
 
 @contextmanager
-def _strict_float32(device: torch.device) -> Iterator[None]:
-    """Keeps TF32 out of matrix products, whatever the process has chosen."""
-    if device.type != "cuda":
+def _float32_products(device: torch.device, tf32: bool) -> Iterator[None]:
+    """Whether matrix products on CUDA may round to TF32, whatever the process has chosen.
+
+    Read by the host when a product is launched, so that a captured graph keeps it.
+    """
+    if device.type == "cpu":
         yield
         return
+    # The newer `fp32_precision` alone would leave the two settings at odds, at which products fail.
     chosen = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = tf32
     try:
         yield
     finally:

@@ -21,8 +21,10 @@ def gumbel_noise(seeds: Tensor, frames: Tensor, channels: range, tokens: int) ->
     y = torch.addcmul(y, z, x)
     z = torch.addcmul(z, x, y)
     w = torch.addcmul(w, y, z)
-    x, y, w = (lane ^ ((lane >> 16) & 0xFFFF) for lane in (x, y, w))
-    bits = torch.addcmul(x, y, w)
+    # In place, for at many sessions memory that is new costs as much as the arithmetic.
+    for lane in (x, y, w):
+        lane ^= (lane >> 16).bitwise_and_(0xFFFF)
+    bits = w.mul_(y).add_(x)
     # 23 bits and a half: strictly between 0 and 1 in float32, so that both logarithms are finite.
-    uniform = (((bits >> 9) & 0x7FFFFF).float() + 0.5) * 2.0**-23
+    uniform = bits.bitwise_right_shift_(9).bitwise_and_(0x7FFFFF).float().add_(0.5).mul_(2.0**-23)
     return uniform.log_().neg_().log_().neg_()

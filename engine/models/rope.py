@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from engine.kernels.fused import fused
+
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
@@ -30,10 +32,16 @@ class Rotation:
 
 def rotation(positions: Tensor, head_dim: int, max_period: float, interleaved: bool) -> Rotation:
     """Rotation for positions int64 [B, T] (`apply_rope`)."""
+    return Rotation(*angles(positions, head_dim, max_period), interleaved)
+
+
+@fused("positions")
+def angles(positions: Tensor, head_dim: int, max_period: float) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of every pair's angle, float32 [B, T, 1, head_dim / 2] each."""
     index = torch.arange(head_dim // 2, device=positions.device, dtype=torch.float32)
     frequencies = torch.exp(index * (-math.log(max_period) * 2 / head_dim))
-    angles = positions.float()[:, :, None, None] * frequencies
-    return Rotation(angles.cos(), angles.sin(), interleaved)
+    turned = positions.float()[:, :, None, None] * frequencies
+    return turned.cos(), turned.sin()
 
 
 def sine_embedding(positions: Tensor, dim: int, max_period: float, dtype: torch.dtype) -> Tensor:

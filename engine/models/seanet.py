@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.models.config import SeanetConfig
-from engine.models.conv import Conv, ConvTranspose, PointConv
+from engine.models.conv import Conv, ConvTranspose, PointConv, StridedConv, enough_neighbours
 from engine.state.slot_state import StateGroup
 from engine.state.tail import Tail
 
@@ -21,18 +21,18 @@ class SeanetState(StateGroup):
 
 
 class Residual(nn.Module):
-    """Two convolutions after an ELU each, added to the input."""
+    """Two convolutions after an ELU each, added to the input, and the ELU that always follows."""
 
     def __init__(self, config: SeanetConfig, channels: int) -> None:
         super().__init__()
         hidden = channels // config.compress
-        self.wide = Conv(channels, hidden, config.residual_kernel_size)
+        self.wide = Conv(channels, hidden, config.residual_kernel_size, enough_neighbours(hidden))
         self.point = PointConv(hidden, channels)
 
     def forward(self, x: Tensor, tail: Tail, slots: Tensor) -> Tensor:
         """As x."""
-        y: Tensor = self.point(F.elu(self.wide(F.elu(x), tail, slots)))
-        return y.add_(x)
+        y: Tensor = self.point(self.wide(x, tail, slots, elu=True), onto=x)
+        return y
 
 
 class EncoderStage(nn.Module):
@@ -41,12 +41,12 @@ class EncoderStage(nn.Module):
     def __init__(self, config: SeanetConfig, channels: int, ratio: int) -> None:
         super().__init__()
         self.residual = Residual(config, channels)
-        self.down = Conv(channels, 2 * channels, 2 * ratio, ratio)
+        self.down = StridedConv(channels, 2 * channels, ratio)
 
     def forward(self, x: Tensor, tails: Iterator[Tail], slots: Tensor) -> Tensor:
         """[B, T / ratio, 2 C]. Takes its convolutions' tails off `tails`."""
         x = self.residual(x, next(tails), slots)
-        y: Tensor = self.down(F.elu(x), next(tails), slots)
+        y: Tensor = self.down(x, next(tails), slots)
         return y
 
 
@@ -59,14 +59,14 @@ class DecoderStage(nn.Module):
         self.residual = Residual(config, channels // 2)
 
     def forward(self, x: Tensor, tails: Iterator[Tail], slots: Tensor) -> Tensor:
-        """[B, T * ratio, C / 2]. Takes its convolutions' tails off `tails`."""
-        x = self.up(F.elu(x), next(tails), slots)
+        """[B, T * ratio, C / 2] of what an ELU has given. Takes its convolutions' tails off `tails`."""
+        x = self.up(x, next(tails), slots)
         y: Tensor = self.residual(x, next(tails), slots)
         return y
 
 
 class Seanet(nn.Module):
-    """Either half: a convolution, stages, an ELU and a convolution."""
+    """Either half: a convolution, stages, a convolution. An ELU lies before all but the first."""
 
     def __init__(self, first: Conv, stages: Iterable[nn.Module], last: Conv) -> None:
         super().__init__()
@@ -77,36 +77,50 @@ class Seanet(nn.Module):
 
     def new_state(self, slots: int, device: torch.device) -> SeanetState:
         """State for `slots` sessions."""
-        convs = (module for module in self.modules() if isinstance(module, Conv | ConvTranspose))
+        convs = (part for part in self.modules() if isinstance(part, Conv | StridedConv | ConvTranspose))
         return SeanetState([conv.new_state(slots, device) for conv in convs])
 
+
+class SeanetEncoder(Seanet):
+    """Samples to positions, one for each `config.hop`."""
+
+    def __init__(self, config: SeanetConfig) -> None:
+        channels = config.n_filters
+        first = Conv(1, channels, config.kernel_size, enough_neighbours(channels))
+        stages = []
+        for ratio in reversed(config.ratios):
+            stages.append(EncoderStage(config, channels, ratio))
+            channels *= 2
+        super().__init__(first, stages, Conv(channels, config.dimension, config.last_kernel_size))
+
     def forward(self, x: Tensor, state: SeanetState, slots: Tensor) -> Tensor:
-        """Encoder: samples [B, N, 1] to positions [B, N / hop, dimension]; decoder: the way back."""
+        """[B, N / hop, dimension] of samples [B, N, 1]."""
         tails = iter(state.tails)
         x = self.first(x, next(tails), slots)
         for stage in self.stages:
             x = stage(x, tails, slots)
-        y: Tensor = self.last(F.elu(x), next(tails), slots)
+        y: Tensor = self.last(x, next(tails), slots, elu=True)
         return y
 
 
-def seanet_encoder(config: SeanetConfig) -> Seanet:
-    """Samples to positions, one for each `config.hop`."""
-    channels = config.n_filters
-    first = Conv(1, channels, config.kernel_size)
-    stages = []
-    for ratio in reversed(config.ratios):
-        stages.append(EncoderStage(config, channels, ratio))
-        channels *= 2
-    return Seanet(first, stages, Conv(channels, config.dimension, config.last_kernel_size))
-
-
-def seanet_decoder(config: SeanetConfig) -> Seanet:
+class SeanetDecoder(Seanet):
     """Positions to samples, `config.hop` for each."""
-    channels = config.n_filters << len(config.ratios)
-    first = Conv(config.dimension, channels, config.kernel_size)
-    stages = []
-    for ratio in config.ratios:
-        stages.append(DecoderStage(config, channels, ratio))
-        channels //= 2
-    return Seanet(first, stages, Conv(channels, 1, config.last_kernel_size))
+
+    def __init__(self, config: SeanetConfig) -> None:
+        channels = config.n_filters << len(config.ratios)
+        first = Conv(config.dimension, channels, config.kernel_size)
+        stages = []
+        for ratio in config.ratios:
+            stages.append(DecoderStage(config, channels, ratio))
+            channels //= 2
+        last = Conv(channels, 1, config.last_kernel_size, enough_neighbours(1))
+        super().__init__(first, stages, last)
+
+    def forward(self, x: Tensor, state: SeanetState, slots: Tensor) -> Tensor:
+        """Samples [B, T * hop, 1] of positions [B, T, dimension]."""
+        tails = iter(state.tails)
+        x = F.elu(self.first(x, next(tails), slots))
+        for stage in self.stages:
+            x = stage(x, tails, slots)
+        y: Tensor = self.last(x, next(tails), slots)
+        return y

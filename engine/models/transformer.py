@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.kernels.fused import fused
-from engine.models.attention import Window, ring_attention
-from engine.models.config import TransformerConfig
+from engine.kernels.fused import on_kernels
+from engine.models.attention import Window, ring_attention, ring_write
+from engine.models.config import KvPrecision, TransformerConfig
 from engine.models.linear import AnyLinear, Linear
-from engine.models.norm import make_norm
+from engine.models.norm import Norm, make_norm
 from engine.models.rope import Rotation, rotation, sine_embedding
 from engine.state.ring_cache import RingCache, TransformerState
 
@@ -28,22 +28,22 @@ class Attention(nn.Module):
 
     def __init__(self, config: TransformerConfig, linear: type[AnyLinear]) -> None:
         super().__init__()
-        self._heads, self._kv_heads, self._head_dim = config.heads, config.kv_heads, config.head_dim
         self.in_proj = linear(config.dim, (config.heads + 2 * config.kv_heads) * config.head_dim)
         self.out_proj = linear(config.dim, config.dim)
 
     def forward(
-        self, x: Tensor, ring: RingCache, slots: Tensor, window: Window, turn: Rotation | None
+        self,
+        x: Tensor,
+        norm: Norm,
+        ring: RingCache,
+        slots: Tensor,
+        window: Window,
+        turn: Rotation | None,
+        onto: Tensor | None = None,
     ) -> Tensor:
-        """[B, T, D]; writes the new keys and values first."""
-        heads, kv_heads = self._heads, self._kv_heads
-        projected = self.in_proj(x).unflatten(-1, (heads + 2 * kv_heads, self._head_dim))
-        query_key, value = projected.split((heads + kv_heads, kv_heads), dim=2)
-        if turn is not None:
-            query_key = turn(query_key)
-        query, key = query_key.transpose(1, 2).split((heads, kv_heads), dim=1)
-        ring.write(slots, window.cells, key, value.transpose(1, 2))
-        y: Tensor = self.out_proj(ring_attention(query, ring, slots, window))
+        """onto + attention of norm(x), [B, T, D]; writes the new keys and values first."""
+        query = ring_write(self.in_proj(x, norm), ring, slots, window, turn)
+        y: Tensor = self.out_proj(ring_attention(query, ring, slots, window), onto=onto)
         return y
 
 
@@ -55,9 +55,9 @@ class FeedForward(nn.Module):
         self.linear1 = linear(dim, hidden)
         self.linear2 = linear(hidden, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """As x."""
-        y: Tensor = self.linear2(F.gelu(self.linear1(x)))
+    def forward(self, x: Tensor, norm: Norm, onto: Tensor | None = None) -> Tensor:
+        """As x: onto + what it makes of norm(x)."""
+        y: Tensor = self.linear2(F.gelu(self.linear1(x, norm)), onto=onto)
         return y
 
 
@@ -69,24 +69,19 @@ class GatedFeedForward(nn.Module):
         hidden = gated_width(dim, feedforward)
         self.linear_in = linear(dim, 2 * hidden)
         self.linear_out = linear(hidden, dim)
-        self._gate = silu_gate if activation == "silu" else partial(activation_gate, ACTIVATIONS[activation])
+        self._activation = activation
 
-    def forward(self, x: Tensor) -> Tensor:
-        """As x."""
-        y: Tensor = self.linear_out(self._gate(self.linear_in(x)))
+    def forward(self, x: Tensor, norm: Norm, onto: Tensor | None = None) -> Tensor:
+        """As `FeedForward.forward`."""
+        y: Tensor = self.linear_out(self._hidden(x, norm), onto=onto)
         return y
 
-
-@fused("gate")
-def silu_gate(pair: Tensor) -> Tensor:
-    """silu(gate) * value, [..., W], of both next to each other, [..., 2 W]."""
-    return activation_gate(F.silu, pair)
-
-
-def activation_gate(activation: Callable[[Tensor], Tensor], pair: Tensor) -> Tensor:
-    """As `silu_gate`, for any activation."""
-    gate, value = pair.chunk(2, dim=-1)
-    return activation(gate) * value
+    def _hidden(self, x: Tensor, norm: Norm) -> Tensor:
+        if self._activation == "silu":
+            return self.linear_in.gated(x, norm)
+        gate, value = self.linear_in(x, norm).chunk(2, dim=-1)
+        hidden: Tensor = ACTIVATIONS[self._activation](gate) * value
+        return hidden
 
 
 class LayerScale(nn.Module):
@@ -96,9 +91,9 @@ class LayerScale(nn.Module):
         super().__init__()
         self.scale = nn.Parameter(torch.empty(dim), requires_grad=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """As x."""
-        return self.scale * x
+    def forward(self, x: Tensor, onto: Tensor) -> Tensor:
+        """onto + scale * x."""
+        return torch.addcmul(onto, self.scale, x) if on_kernels(x) else onto + self.scale * x
 
 
 class TransformerLayer(nn.Module):
@@ -114,16 +109,21 @@ class TransformerLayer(nn.Module):
             if config.gating == "none"
             else GatedFeedForward(config.dim, config.feedforward, config.gating, linear)
         )
-        self.layer_scale_1 = LayerScale(config.dim) if config.layer_scale else nn.Identity()
-        self.layer_scale_2 = LayerScale(config.dim) if config.layer_scale else nn.Identity()
+        self.layer_scale_1 = LayerScale(config.dim) if config.layer_scale else None
+        self.layer_scale_2 = LayerScale(config.dim) if config.layer_scale else None
 
     def forward(
         self, x: Tensor, ring: RingCache, slots: Tensor, window: Window, turn: Rotation | None
     ) -> Tensor:
-        """As x."""
-        x = x + self.layer_scale_1(self.self_attn(self.norm1(x), ring, slots, window, turn))
-        y: Tensor = x + self.layer_scale_2(self.gating(self.norm2(x)))
-        return y
+        """As x, which is given up."""
+        attend = partial(self.self_attn, x, self.norm1, ring, slots, window, turn)
+        x = residual(attend, self.layer_scale_1, x)
+        return residual(partial(self.gating, x, self.norm2), self.layer_scale_2, x)
+
+
+def residual(branch: Callable[..., Tensor], scale: LayerScale | None, x: Tensor) -> Tensor:
+    """x and what `branch` adds to it, scaled or not; a branch that is not scaled does the addition itself."""
+    return branch(onto=x) if scale is None else scale(branch(), x)
 
 
 class Transformer(nn.Module):
@@ -134,11 +134,13 @@ class Transformer(nn.Module):
         self.config = config
         self.layers = nn.ModuleList(TransformerLayer(config, linear) for _ in range(config.layers))
 
-    def new_state(self, slots: int, device: torch.device, dtype: torch.dtype) -> TransformerState:
-        """State for `slots` sessions; keys and values in `dtype`."""
+    def new_state(
+        self, slots: int, device: torch.device, dtype: torch.dtype, kv: KvPrecision = "exact"
+    ) -> TransformerState:
+        """State for `slots` sessions; keys and values as `kv` says, and in `dtype` if exactly."""
         config = self.config
         rings = [
-            RingCache(slots, config.kv_heads, config.context, config.head_dim, device, dtype)
+            RingCache(slots, config.kv_heads, config.context, config.head_dim, device, dtype, kv)
             for _ in range(config.layers)
         ]
         return TransformerState(slots, config.context, rings, device)
@@ -161,7 +163,6 @@ class Transformer(nn.Module):
             )
         for layer, ring in zip(self.layers, state.rings, strict=True):
             x = layer(x, ring, slots, window, turn)
-        state.advance(slots, x.shape[1])
         return x
 
 

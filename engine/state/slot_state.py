@@ -18,6 +18,13 @@ class SlotState(ABC):
     def tensors(self) -> Iterator[Tensor]:
         """Every tensor, [S, ...]: together all that a session leaves behind."""
 
+    def held(self, slot: int) -> Iterator[Tensor]:
+        """Of each of `tensors` what the session in `slot` has written, as a view that starts at its first
+        cells.
+        """
+        for tensor in self.tensors():
+            yield tensor[slot]
+
 
 class StateGroup(SlotState):
     """State made of parts, reset and walked together."""
@@ -34,6 +41,11 @@ class StateGroup(SlotState):
         """The parts' tensors, in order."""
         for part in self._parts:
             yield from part.tensors()
+
+    def held(self, slot: int) -> Iterator[Tensor]:
+        """What the parts hold, in order."""
+        for part in self._parts:
+            yield from part.held(slot)
 
 
 def born_nan(*shape: int, device: torch.device, dtype: torch.dtype) -> Tensor:

@@ -27,12 +27,3 @@ class TokenCache(SlotState):
         """`tokens` and `offsets`."""
         yield self.tokens
         yield self.offsets
-
-    def write(self, slots: Tensor, first: int, times: Tensor, tokens: Tensor) -> None:
-        """Puts tokens [B, k] into channels `first`.. at times int64 [B, k]."""
-        channels = torch.arange(first, first + tokens.shape[1], device=slots.device)
-        self.tokens[slots[:, None], channels, times % self.capacity] = tokens
-
-    def read(self, slots: Tensor, times: Tensor) -> Tensor:
-        """Tokens int64 [B, k] of the first k channels at times int64 [B, k]."""
-        return self.tokens[slots].gather(2, (times % self.capacity)[:, :, None])[:, :, 0]

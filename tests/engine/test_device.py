@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -37,3 +40,21 @@ def test_the_cpu_gets_one_thread_unless_told_otherwise(monkeypatch: pytest.Monke
     monkeypatch.delenv("OMP_NUM_THREADS")
     choose_device("cpu")
     assert asked == [1]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux how often memory came from it")
+def test_on_the_cpu_memory_that_was_freed_is_used_again() -> None:
+    """In a process of its own, for the C library is told once and for all."""
+    program = """
+import resource, torch
+from engine.device import choose_device
+choose_device("cpu")
+for _ in range(20):
+    tensors = [torch.ones(500_000) for _ in range(12)]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    del tensors
+    tensors = [torch.ones(500_000) for _ in range(12)]
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    run = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert int(run.stdout) < 100

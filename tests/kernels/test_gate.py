@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from engine.models.transformer import silu_gate
+from engine.models.linear import silu_gate
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

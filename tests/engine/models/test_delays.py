@@ -16,10 +16,8 @@ def walk(count: int) -> tuple[list[list[int]], list[list[int]]]:
     cache.reset(SLOT)
     entered, left = [], []
     for n in range(count):
-        delays.hear(cache, SLOT, torch.full((1, 8), 1000 + n))
-        entered += delays.enter(cache, SLOT).tolist()
-        delays.say(cache, SLOT, torch.full((1, 9), 2000 + n))
-        left += delays.leave(cache, SLOT).tolist()
+        entered += delays.enter(cache, SLOT, torch.full((1, 8), 1000 + n)).tolist()
+        left += delays.leave(cache, SLOT, torch.tensor([2000 + n]), torch.full((1, 8), 2000 + n)).tolist()
     return entered, left
 
 

@@ -4,7 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from engine.models.linear import Int8Linear, linear
+from engine.models.float8 import Float8Linear
+from engine.models.linear import AnyLinear, Int8Linear, Linear, linear, silu_gate
+from engine.models.norm import LayerNorm, RMSNorm
 
 # (in, out) of the products in Mimi and the language model, small and full size.
 SHAPES = [
@@ -48,7 +50,33 @@ def test_eight_bit_weights_give_what_their_dequantised_ones_give(dtype: torch.dt
     generator = torch.Generator().manual_seed(0)
     layer = Int8Linear(64, 96)
     layer.weight.random_(-127, 128, generator=generator)
-    layer.weight_scb.uniform_(0.1, 2.0, generator=generator)
+    scale = torch.rand(96, generator=generator) + 0.1
+    layer.get_parameter("weight_scb").copy_(scale)
     x = torch.randn(9, 64, generator=generator).to(dtype)
-    weight = (layer.weight.float() * layer.weight_scb[:, None] / 127).to(dtype)
+    weight = (layer.weight.float() * scale[:, None] / 127).to(dtype)
     assert torch.equal(layer(x), F.linear(x, weight))
+
+
+@pytest.mark.parametrize("kind", [Linear, Int8Linear, Float8Linear])
+def test_what_a_layer_does_besides_its_product_is_what_its_parts_would_do(kind: type[AnyLinear]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    layer, (x, onto, weight) = kind(64, 96), torch.randn(3, 96, 96, generator=generator)
+    x = x[None, :, :64].contiguous()
+    if kind is Linear:
+        layer.weight.copy_(weight[:, :64])
+    else:
+        layer.weight.copy_(kind.quantised(weight[:, :64])[0])
+        layer.get_parameter("weight_scb").copy_(kind.quantised(weight[:, :64])[1])
+    rms, mean = RMSNorm(64, f32=True), LayerNorm(64)
+    for parameter in (rms.alpha, mean.weight, mean.bias):
+        parameter.uniform_(0.5, 1.5, generator=generator)
+    for norm in (rms, mean):
+        alone = layer(norm(x))
+        assert torch.equal(layer(x, norm, onto), onto + alone)
+        assert torch.equal(layer.gated(x, norm), silu_gate(alone))
+
+
+def test_one_product_of_stacked_matrices_is_that_of_each_to_the_last_bit(threads: int) -> None:
+    x, weights = torch.randn(5, 176), torch.randn(8, 32, 176)
+    each = [linear(x, weight) for weight in weights]
+    assert torch.equal(linear(x, weights.flatten(0, 1)), torch.cat(each, dim=-1))

@@ -17,6 +17,12 @@ MAKERS: dict[str, Callable[[], SlotState]] = {
     "tail": lambda: Tail(4, 3, 5, CPU),
     "replicated tail": lambda: ReplicatedTail(4, 3, 5, CPU),
     "transformer": lambda: TransformerState(4, 6, [RingCache(4, 2, 6, 8, CPU, torch.float32)] * 2, CPU),
+    "8-bit transformer": lambda: TransformerState(
+        4, 6, [RingCache(4, 2, 6, 8, CPU, torch.float32, "int8")] * 2, CPU
+    ),
+    "8-bit floats": lambda: TransformerState(
+        4, 6, [RingCache(4, 2, 6, 8, CPU, torch.float32, "e4m3")] * 2, CPU
+    ),
     "tokens": lambda: TokenCache(4, 17, 3, CPU),
     "sampling": lambda: SamplingState(4, CPU),
     "mimi": lambda: load("random:tiny", CPU).mimi.new_state(4),
@@ -50,10 +56,10 @@ def test_a_reset_touches_no_other_slot(state: SlotState) -> None:
 
 
 def test_floating_memory_is_born_unreadable() -> None:
-    for name in ("tail", "replicated tail", "transformer", "mimi"):
+    for name in ("tail", "replicated tail", "transformer", "8-bit transformer", "8-bit floats", "mimi"):
         floating = [tensor for tensor in MAKERS[name]().tensors() if tensor.is_floating_point()]
         assert floating
-        assert all(tensor.isnan().all() for tensor in floating)
+        assert all(tensor.float().isnan().all() for tensor in floating)
 
 
 def test_a_fresh_tail_is_silence_and_a_fresh_replicated_one_its_first_position() -> None:

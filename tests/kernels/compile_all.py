@@ -1,0 +1,42 @@
+"""Compiles every form of every kernel that Moshi 7B launches; prints the names of those that spill registers.
+
+A process of its own, for where kernels are interpreted they cannot be compiled.
+"""
+
+import sys
+
+import torch
+
+from engine.kernel_report import record
+from engine.kernels.compile import compile_launches
+from engine.kernels.fused import kernels_everywhere
+from engine.kernels.launch import Launch, recorded_launches
+from engine.step.capacity import Variant
+from engine.step.moshi_step import MoshiStep
+
+MOSHI = "random:moshi-7b"
+EXACT = Variant(MOSHI, torch.bfloat16)
+STEPS = (
+    (EXACT, 1),
+    (EXACT, 32),
+    (Variant(MOSHI, torch.bfloat16, "int8", "int8"), 1),
+    (Variant(MOSHI, torch.bfloat16, "int8", "int8"), 80),
+    (Variant(MOSHI, torch.bfloat16, "fp8", "e4m3"), 80),
+)
+
+
+def prefill(variant: Variant) -> list[Launch]:
+    """Of 256 positions."""
+    step = MoshiStep(*variant.models(), 1, variant.kv)
+    prefix = torch.zeros(1 + step.config.n_q, 512, dtype=torch.int64)
+    with kernels_everywhere(), recorded_launches() as launches:
+        step.prefill(0, prefix, range(256))
+    return launches
+
+
+if __name__ == "__main__":
+    launches = [launch for variant, batch in STEPS for launch in record(variant, batch).launches]
+    launches += prefill(EXACT)
+    forms = compile_launches(launches)
+    spilling = (form.name for form in forms if form.spilled)
+    sys.stdout.write(" ".join([str(len(forms)), *spilling]))
