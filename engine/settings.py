@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from engine.environment import ENV_FILE, is_loopback, load_settings, reject_unknown
 from engine.logs import LogFormat
+from engine.models.config import KvPrecision, WeightPrecision
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["float32", "bfloat16"]
@@ -27,8 +28,14 @@ class EngineSettings(BaseSettings):
     """Where the model runs; auto: CUDA if there is one, else the CPU."""
     dtype: Dtype | None = None
     """What the language model computes in; unset: float32 on the CPU, elsewhere bfloat16."""
+    weights: WeightPrecision = "exact"
+    """The language model's weights: as the checkpoint has them, or rounded to 8 bits as they are loaded."""
+    kv: KvPrecision = "exact"
+    """The language model's keys and values: in its type, or in 8 bits."""
     slots: int | None = Field(default=None, ge=1, le=1024)
-    """Sessions at the same time; unset: as many as fit into the device's memory, on the CPU 8."""
+    """Sessions at the same time; unset: as many as fit into the device's memory, without a GPU at most 8."""
+    allow_slower_than_real_time: bool = False
+    """Offer every slot, even those whose answers will come late."""
     host: str = "127.0.0.1"
     """Address to listen on. Anything but loopback needs a token."""
     port: int = Field(default=8998, ge=0, le=65535)

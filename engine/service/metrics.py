@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from engine.service.latency_window import QUANTILES, LatencyWindow
 from engine.service.seats import Seats
 from engine.step.frames import FRAME_S, StepResult
+from engine.step.measure import StepTimes
 
 # Dense around the 80 ms that a frame lasts.
 _LATENCY_BUCKETS = (
@@ -46,6 +47,7 @@ class Metrics(Collector):
     def __init__(self, seats: Seats, clock: Callable[[], float] = monotonic) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client types a part of itself
         self._clock = clock
+        self._seats = seats
         self._live: dict[str, SessionLatency] = {}
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
@@ -71,6 +73,18 @@ class Metrics(Collector):
         )
         self._gauge("moshi_seats", "Sessions that this engine can hold", lambda: seats.total)
         self._gauge("moshi_seats_used", "Seats in calls or reserved", lambda: seats.in_calls + seats.reserved)
+
+    def predict(self, times: StepTimes) -> None:
+        """Show the answer latency that `times` foretell, for the calls that are on and for a full engine."""
+        predicted = Gauge(
+            "moshi_predicted_answer_seconds",
+            "The latest answers to expect with so many sessions, all of them in long calls",
+            ["sessions"],
+            registry=self._registry,
+        )
+        seats = self._seats
+        predicted.labels("live").set_function(lambda: times.answer_s(max(1, seats.in_calls)))
+        predicted.labels("all").set_function(lambda: times.answer_s(seats.total))
 
     def begin(self, session: str) -> None:
         """A session is live: its series appear with its first frame."""

@@ -18,6 +18,7 @@ from engine.service.sessions import ServedModel, Sessions
 from engine.settings import EngineSettings
 from engine.step.frames import StepResult
 from engine.step.loop import Runner, StepLoop
+from engine.step.measure import StepTimes
 from engine.step.ready_queue import ReadyQueue
 
 log = logging.getLogger(__name__)
@@ -86,11 +87,17 @@ async def serve(
     runner: Runner,
     slots: int,
     shutdown: Shutdown,
+    times: StepTimes | None = None,
 ) -> bool:
-    """Serve up to `slots` sessions until `shutdown` is requested and all are over; False: the step failed."""
+    """Serve up to `slots` sessions until `shutdown` is requested and all are over; False: the step failed.
+
+    times: of the runner, where it has been measured.
+    """
     events = asyncio.get_running_loop()
     seats = Seats(slots)
     metrics = Metrics(seats)
+    if times is not None:
+        metrics.predict(times)
     queue = ReadyQueue()
     sessions = Sessions(model, seats, queue, metrics)
 

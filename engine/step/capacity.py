@@ -1,25 +1,112 @@
-"""How many sessions a device has memory for."""
+"""How much memory a model and its sessions take on a device, and how many sessions fit."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Self
 
 import torch
+from torch import Tensor
 
+from engine.checkpoint import outline
+from engine.models.config import KvPrecision, WeightPrecision
 from engine.models.lm import LM
 from engine.models.mimi import Mimi
 from engine.step.moshi_step import MoshiStep
 
-_CPU_SLOTS = 8
-_MOST_SLOTS = 1024
-_RESERVED_BYTES = 2 * 2**30
-"""For what a step needs beside the sessions: activations, workspaces, the driver."""
+MOST_SLOTS = 1024
+DRIVER_BYTES = 700_000_000
+"""What a CUDA process takes before it computes anything: context and modules. An estimate, as are these:"""
+GRAPH_BYTES = 400_000_000
+"""Graphs of all batch sizes, and the memory between their kernels."""
+SLACK_BYTES = 650_000_000
+"""Workspaces of the libraries, and what is lost between allocations."""
 
 
-def fitting_slots(mimi: Mimi, lm: LM) -> int:
-    """Slots that fit beside a loaded model, at least 1; 8 where no GPU's memory is the limit, but time."""
-    if lm.device.type != "cuda":
-        return _CPU_SLOTS
-    free, _total = torch.cuda.mem_get_info(lm.device)
-    return max(1, min(_MOST_SLOTS, (free - _RESERVED_BYTES) // bytes_per_slot(mimi, lm)))
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Bytes: `lm` and `mimi` are weights; `kv` and `rest` what one session keeps, the language model's keys
+    and values and all else.
+    """
+
+    lm: int
+    mimi: int
+    kv: int
+    rest: int
+
+    @classmethod
+    def of(cls, mimi: Mimi, lm: LM, kv: KvPrecision) -> Self:
+        """Of models on any device; on the meta device nothing is allocated."""
+        keys_and_values = _bytes(lm.new_state(1, kv).tensors())
+        return cls(
+            lm=_weights(lm),
+            mimi=_weights(mimi),
+            kv=keys_and_values,
+            rest=_bytes(MoshiStep(mimi, lm, 1, kv).state.tensors()) - keys_and_values,
+        )
+
+    @property
+    def weights(self) -> int:
+        """Of both models."""
+        return self.lm + self.mimi
+
+    @property
+    def slot(self) -> int:
+        """What one session keeps between its frames."""
+        return self.kv + self.rest
+
+    def slots_in(self, memory: int) -> int:
+        """Slots that fit beside the weights into the memory that a step leaves, 0 to 1024."""
+        return max(0, min(MOST_SLOTS, (memory - self.weights) // self.slot))
 
 
-def bytes_per_slot(mimi: Mimi, lm: LM) -> int:
-    """What one session keeps between its frames, in bytes."""
-    return sum(tensor.nbytes for tensor in MoshiStep(mimi, lm, slots=1).state.tensors())
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A checkpoint in one of its precisions."""
+
+    checkpoint: str
+    dtype: torch.dtype
+    weights: WeightPrecision = "exact"
+    kv: KvPrecision = "exact"
+
+    def models(self) -> tuple[Mimi, LM]:
+        """Its models on the meta device, by the configuration alone. Raises `CheckpointError`."""
+        return _models(self.checkpoint, self.dtype, self.weights)
+
+    def sizes(self) -> Sizes:
+        """What it takes. Raises `CheckpointError`."""
+        return Sizes.of(*self.models(), self.kv)
+
+    def smaller(self) -> Iterator[Self]:
+        """Itself, then with 8 bits where it has more: keys and values, which cost least in quality, first."""
+        of_weights: tuple[WeightPrecision, ...] = (self.weights,)
+        of_kv: tuple[KvPrecision, ...] = (self.kv,)
+        if self.weights == "exact":
+            of_weights += ("int8",)
+        if self.kv == "exact":
+            of_kv += ("int8",)
+        for weights in of_weights:
+            for kv in of_kv:
+                yield replace(self, weights=weights, kv=kv)
+
+    def options(self) -> str:
+        """How the commands are told; empty for both exact."""
+        chosen = {"--weights": self.weights, "--kv": self.kv}
+        return " ".join(f"{name} {value}" for name, value in chosen.items() if value != "exact")
+
+
+# Reading a configuration can mean downloading it.
+_models = cache(outline)
+
+
+def _weights(module: torch.nn.Module) -> int:
+    return _bytes((*module.parameters(), *module.buffers()))
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors)
+
+
+def as_text(size: int) -> str:
+    """Bytes as a person reads them."""
+    return f"{size / 2**30:.2f} GiB" if size > 2**30 // 10 else f"{size / 2**20:.2f} MiB"

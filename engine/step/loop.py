@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.step.frames import Frame, Sampling, StepResult
-from engine.step.ready_queue import Join, ReadyQueue
+from engine.step.ready_queue import Join, Prefill, ReadyQueue
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,11 @@ class Runner(Protocol):
 
     def join(self, joins: Mapping[int, Sampling]) -> None:
         """Give each slot a fresh state and prime it, so that its first frame is answered with sound."""
+
+    def prefill(self, slot: int, sampling: Sampling, prefix: NDArray[np.int64], positions: range) -> None:
+        """Instead of `join`: run the next `positions` of a prefix, int64 [K, T] by time, in a slot that gets
+        a fresh state with the first of them.
+        """
 
     def step(self, slots: Sequence[int], pcm: NDArray[np.int16]) -> StepOutput:
         """Answer one frame of each slot. `pcm` is int16 [B, 1920]; no slot stands twice in `slots`."""
@@ -72,7 +77,9 @@ class StepLoop:
     def _run(self) -> None:
         try:
             while (work := self._queue.take()) is not None:
-                if isinstance(work[0], Join):
+                if isinstance(work, Prefill):
+                    self._prefill(work)
+                elif isinstance(work[0], Join):
                     self._runner.join({join.slot.index: join.sampling for join in work})
                 else:
                     self._deliver(self._step(work))
@@ -80,6 +87,11 @@ class StepLoop:
             # Whatever it is, every session must hear of it.
             log.exception("the step failed")
             self._failed()
+
+    def _prefill(self, part: Prefill) -> None:
+        join = part.join
+        assert join.prefix is not None, "the queue makes parts of a prefix alone"
+        self._runner.prefill(join.slot.index, join.sampling, join.prefix, part.positions)
 
     def _step(self, frames: list[Frame]) -> list[StepResult]:
         began_at = self._clock()

@@ -6,14 +6,16 @@ import torch
 from torch import Tensor
 
 from engine.errors import CheckpointError
+from engine.models.config import KvPrecision
 from engine.models.delays import Delays
 from engine.models.lm import LM
 from engine.models.mimi import Mimi
-from engine.models.noise import gumbel_noise
-from engine.models.sampler import sample
+from engine.models.sampler import Draws
 from engine.state.sampling_state import SamplingState
 from engine.state.slot_state import StateGroup
+from engine.step.filled import pretend_filled
 from engine.step.frames import Sampling
+from engine.step.prefix import fed_tokens, without_wrap
 
 
 class MoshiOutput(NamedTuple):
@@ -32,7 +34,7 @@ class MoshiOutput(NamedTuple):
 class MoshiStep:
     """Mimi and the language model over `slots` sessions, each in a slot of its own."""
 
-    def __init__(self, mimi: Mimi, lm: LM, slots: int) -> None:
+    def __init__(self, mimi: Mimi, lm: LM, slots: int, kv: KvPrecision = "exact") -> None:
         """Raises `CheckpointError` for models that do not both listen and speak."""
         config, codebooks = lm.config, mimi.config.quantizer.n_q
         if lm.depformer is None:
@@ -44,10 +46,11 @@ class MoshiStep:
                 f"this model hears {config.heard_codebooks} codebooks, says {config.own_codebooks}, "
                 f"and Mimi has {codebooks}; calls need one that does both, as kyutai/moshiko-pytorch-bf16"
             )
+        self.config, self.slots = config, slots
         self._mimi, self._lm, self._depformer = mimi, lm, lm.depformer
         self._delays = Delays(lm.config, lm.device)
         self._mimi_state = mimi.new_state(slots)
-        self._lm_state = lm.new_state(slots)
+        self._lm_state = lm.new_state(slots, kv)
         self._tokens = self._delays.new_state(slots)
         self._sampling = SamplingState(slots, lm.device)
         self.state = StateGroup([self._mimi_state, self._lm_state, self._tokens, self._sampling])
@@ -63,6 +66,15 @@ class MoshiStep:
             seed=sampling.seed,
         )
 
+    def fill_context(self, positions: int) -> None:
+        """Makes every slot that of a session `positions` frames old, whose keys and values are noise: for
+        measuring.
+        """
+        mimi = self._mimi_state
+        pretend_filled(self._lm_state, positions)
+        for kept in (mimi.encoder.transformer, mimi.decoder.transformer):
+            pretend_filled(kept, positions * self._mimi.config.downsampling)
+
     @torch.inference_mode()
     def prime(self, slots: Tensor) -> None:
         """Steps fresh slots (int64 [B]) until the first frame that they hear is answered with sound."""
@@ -70,28 +82,48 @@ class MoshiStep:
             self._language(slots, self._delays.no_sound(len(slots)))
 
     @torch.inference_mode()
+    def prefill(self, slot: int, prefix: Tensor, positions: range) -> None:
+        """Instead of `prime`: runs the next `positions` of a session's prefix, many at once.
+
+        prefix: int64 [K, T] on the host, as in `fed_tokens`. After the last, T - 1, the slot is where T steps
+        would have left it on which these tokens were forced.
+        """
+        assert self._delays.longest <= 1, "longer delays would let steps overwrite what is forced"
+        slots = torch.tensor([slot], device=self._lm.device)
+        last = prefix.shape[1] - 1
+        together = range(positions.start, min(positions.stop, last))
+        for piece in without_wrap(together, self._lm_state.capacity):
+            tokens = fed_tokens(self.config, prefix, piece).to(slots.device)
+            self._lm(tokens[None], self._lm_state, slots)
+        if last in positions:
+            self._say_last(slots, prefix, last)
+
+    def _say_last(self, slots: Tensor, prefix: Tensor, last: int) -> None:
+        """The step whose own tokens are the first to be kept, but for those that the prefix still delays."""
+        cache, own = self._tokens, 1 + self.config.own_codebooks
+        forced = prefix[:, last:].to(slots.device)
+        cache.offsets[slots] = last
+        cache.tokens[slots, :, last % cache.capacity] = fed_tokens(
+            self.config, prefix, range(last, last + 1)
+        ).T.to(slots.device)
+        self._language(slots, forced[own:].T)
+        for channel, delay in enumerate(self.config.delays[:own]):
+            if delay:
+                cache.tokens[slots, channel, (last + delay) % cache.capacity] = forced[channel]
+
+    @torch.inference_mode()
     def __call__(self, slots: Tensor, pcm: Tensor) -> MoshiOutput:
         """The next frame of each slot. slots: int64 [B], all different and primed; pcm: float32 [B, 1920]."""
         heard = self._mimi.encode(pcm, self._mimi_state, slots, self._lm.config.heard_codebooks)
-        self._language(slots, heard)
-        said = self._delays.leave(self._tokens, slots)
+        said = self._language(slots, heard)
         text, codes = said[:, 0], said[:, 1:]
         return MoshiOutput(text, codes, heard, self._mimi.decode(codes, self._mimi_state, slots))
 
-    def _language(self, slots: Tensor, heard: Tensor) -> None:
-        """One step of the language model: tokens in, tokens kept."""
-        sampling, config = self._sampling, self._lm.config
-        temperatures, top_k = sampling.temperatures[slots], sampling.top_k[slots]
-        seeds, frames = sampling.seeds[slots], self._tokens.offsets[slots]
-        text_noise = gumbel_noise(seeds, frames, range(1), config.text_card_out)[:, 0]
-        code_noise = gumbel_noise(seeds, frames, range(1, 1 + config.own_codebooks), config.card)
-
-        def pick(codebook: int, logits: Tensor) -> Tensor:
-            return sample(logits, code_noise[:, codebook], temperatures[:, 1], top_k[:, 1])
-
-        self._delays.hear(self._tokens, slots, heard)
-        tokens = self._delays.enter(self._tokens, slots)
+    def _language(self, slots: Tensor, heard: Tensor) -> Tensor:
+        """One step of the language model: heard codes in, text and own codes [B, 1 + own] out."""
+        drawn = Draws(slots, self._tokens.offsets, self._sampling, self._lm.config)
+        tokens = self._delays.enter(self._tokens, slots, heard)
         hidden, text_logits = self._lm(tokens[:, :, None], self._lm_state, slots)
-        text = sample(text_logits[:, 0], text_noise, temperatures[:, 0], top_k[:, 0])
-        codes = self._depformer(hidden[:, 0], text, pick)
-        self._delays.say(self._tokens, slots, torch.cat([text[:, None], codes], dim=1))
+        text = drawn(0, text_logits[:, 0])
+        codes = self._depformer(hidden[:, 0], text, lambda codebook, logits: drawn(1 + codebook, logits))
+        return self._delays.leave(self._tokens, slots, text, codes)

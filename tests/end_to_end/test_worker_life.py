@@ -16,7 +16,12 @@ from tests.end_to_end.sounds import keyed_phrases, share
 from worker.caller import Caller, NoAgent, new_room
 from worker.settings import LiveKitSettings
 
-ENGINE = {"OMP_NUM_THREADS": "1", "ENGINE_CHECKPOINT": "parrot", "ENGINE_SLOTS": "2"}
+ENGINE = {
+    "OMP_NUM_THREADS": "1",
+    "ENGINE_CHECKPOINT": "parrot",
+    "ENGINE_SLOTS": "2",
+    "ENGINE_ALLOW_SLOWER_THAN_REAL_TIME": "1",
+}
 LIMIT_S = 5.0
 
 

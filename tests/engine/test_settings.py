@@ -51,6 +51,8 @@ def test_the_workers_address_of_the_engine_is_no_typo(monkeypatch: pytest.Monkey
         ({"device": "gpu"}, "ENGINE_DEVICE='gpu': Input should be 'auto', 'cpu', 'cuda' or 'mps'"),
         ({"port": 70000}, "ENGINE_PORT=70000"),
         ({"drain_seconds": -1}, "ENGINE_DRAIN_SECONDS=-1"),
+        ({"weights": "q8"}, "ENGINE_WEIGHTS='q8': Input should be 'exact', 'int8' or 'fp8'"),
+        ({"kv": "fp8"}, "ENGINE_KV='fp8': Input should be 'exact', 'int8' or 'e4m3'"),
     ],
 )
 def test_a_value_out_of_range_says_what_is_taken(options: dict[str, object], says: str) -> None:

@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 def environment() -> dict[str, str]:
     own = ("LIVEKIT_", "ENGINE_", "WORKER_")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(own)}
-    return {**inherited, "PYTHONPATH": str(ROOT)}
+    return {**inherited, "PYTHONPATH": str(ROOT), "ENGINE_ALLOW_SLOWER_THAN_REAL_TIME": "1"}
 
 
 @pytest.fixture

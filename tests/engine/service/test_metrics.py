@@ -13,6 +13,7 @@ from engine.protocol import Audio, Report, SessionRequest
 from engine.service.metrics import Metrics
 from engine.service.seats import Seats
 from engine.step.frames import Frame, SlotRef, StepResult
+from engine.step.measure import StepTimes
 from tests.engine.service.conftest import RunningEngine
 
 SILENCE = b"\0" * 3840
@@ -124,3 +125,20 @@ def test_what_comes_late_of_an_ended_session_counts_for_the_fleet_alone() -> Non
     page = parsed(metrics.text().decode())
     assert page["moshi_latency_seconds_count{stage=worker}"] == 1
     assert not [name for name in page if "gone" in name]
+
+
+def test_the_prediction_follows_the_calls_that_are_on() -> None:
+    seats = Seats(5)
+    metrics = Metrics(seats)
+    assert "moshi_predicted_answer_seconds" not in metrics.text().decode()
+    metrics.predict(StepTimes({1: 0.010, 5: 0.030}))
+
+    def predicted() -> tuple[float, float]:
+        page = parsed(metrics.text().decode())
+        name = "moshi_predicted_answer_seconds"
+        return page[f"{name}{{sessions=live}}"], page[f"{name}{{sessions=all}}"]
+
+    assert predicted() == pytest.approx((0.020, 0.040))
+    for _ in range(3):
+        seats.enter(None)
+    assert predicted() == pytest.approx((0.030, 0.040))

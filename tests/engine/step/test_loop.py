@@ -86,3 +86,13 @@ def test_a_step_that_fails_is_told_and_ends_the_loop() -> None:
         running.put(0, 0)
         assert running.failures.get(timeout=5)
     assert running.results.empty()
+
+
+def test_a_prefix_reaches_the_runner_part_by_part_and_then_its_sessions_frames() -> None:
+    with Running() as running:
+        prefix = np.arange(17 * 300).reshape(17, 300)
+        running.queue.join(Join(SlotRef(3, 1), Sampling(), prefix))
+        running.put(3, 0)
+        running.results.get(timeout=5)
+    assert running.runner.prefilled == [(3, range(0, 256)), (3, range(256, 300))]
+    assert running.runner.calls == ["prefill", "prefill", "step"]

@@ -3,7 +3,7 @@ from threading import Thread
 import numpy as np
 
 from engine.step.frames import Frame, Sampling, SlotRef
-from engine.step.ready_queue import Join, ReadyQueue
+from engine.step.ready_queue import Join, Prefill, ReadyQueue
 
 SILENCE = np.zeros(1920, np.int16)
 
@@ -14,7 +14,7 @@ def frame(slot: int, number: int) -> Frame:
 
 def taken(queue: ReadyQueue) -> list[tuple[int, int]]:
     work = queue.take()
-    assert work is not None
+    assert isinstance(work, list)
     return [(item.slot.index, item.number) for item in work if isinstance(item, Frame)]
 
 
@@ -85,3 +85,41 @@ def test_take_waits_for_work_and_ends_when_the_queue_closes() -> None:
     queue.close()
     thread.join(5)
     assert results in ([[waiting], None], [None, None])
+
+
+def test_a_prefix_is_run_in_parts_with_steps_of_others_in_between() -> None:
+    queue = ReadyQueue()
+    join = Join(SlotRef(1, 1), Sampling(), np.zeros((17, 600), np.int64))
+    queue.join(join)
+    queue.put(frame(1, 0))
+    for number in range(2):
+        queue.put(frame(0, number))
+    parts = []
+    for number in range(2):
+        parts.append(queue.take())
+        assert taken(queue) == [(0, number)]
+    parts.append(queue.take())
+    assert parts == [
+        Prefill(join, range(0, 256)),
+        Prefill(join, range(256, 512)),
+        Prefill(join, range(512, 600)),
+    ]
+    assert taken(queue) == [(1, 0)]
+
+
+def test_a_session_that_leaves_takes_the_rest_of_its_prefix_along() -> None:
+    queue = ReadyQueue()
+    queue.join(Join(SlotRef(1, 1), Sampling(), np.zeros((17, 600), np.int64)))
+    assert isinstance(queue.take(), Prefill)
+    queue.leave(SlotRef(1, 1))
+    queue.put(frame(0, 0))
+    assert taken(queue) == [(0, 0)]
+
+
+def test_who_joins_without_a_prefix_does_not_wait_for_those_with_one() -> None:
+    queue = ReadyQueue()
+    queue.join(Join(SlotRef(1, 1), Sampling(), np.zeros((17, 600), np.int64)))
+    quick = Join(SlotRef(2, 1), Sampling())
+    queue.join(quick)
+    assert queue.take() == [quick]
+    assert isinstance(queue.take(), Prefill)

@@ -1,0 +1,87 @@
+"""What memory a device has left, and its end as an error that says what would fit."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+
+from engine.errors import SettingError
+from engine.step.capacity import GRAPH_BYTES, MOST_SLOTS, SLACK_BYTES, Variant, as_text
+
+_MEMINFO = Path("/proc/meminfo")
+_SIGNS = ("out of memory", "can't allocate memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Bytes of a device: `free`, None where the system does not tell; what steps take `beside` weights and
+    state.
+    """
+
+    free: int | None
+    beside: int
+
+    @classmethod
+    def on(cls, device: torch.device) -> Self:
+        """As it is now."""
+        if device.type == "cuda":
+            return cls(int(torch.cuda.mem_get_info(device)[0]), GRAPH_BYTES + SLACK_BYTES)
+        if device.type == "mps":
+            return cls(int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()), 0)
+        if not _MEMINFO.exists():
+            return cls(None, 0)
+        lines = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines())
+        return cls(1024 * int(lines["MemAvailable"].split()[0]), 0)
+
+    def slots(self, variant: Variant) -> int:
+        """How many slots fit, 0 to 1024."""
+        if self.free is None:
+            return MOST_SLOTS
+        return variant.sizes().slots_in(self.free - self.beside)
+
+    def check(self, variant: Variant, slots: int) -> None:
+        """Raises SettingError where weights and slots alone are more than is free, before they are loaded."""
+        sizes = variant.sizes()
+        if self.free is not None and sizes.weights + slots * sizes.slot > self.free:
+            raise SettingError(self.too_little_for(variant, slots))
+
+    def too_little_for(self, variant: Variant, slots: int) -> str:
+        """The sizes, and the settings that would fit."""
+        sizes = variant.sizes()
+        total = sizes.weights + slots * sizes.slot + self.beside
+        beside = f", about {as_text(self.beside)} beside them" if self.beside else ""
+        text = (
+            f"not enough memory for {variant.checkpoint}: weights {as_text(sizes.weights)}, slots {slots} x "
+            f"{as_text(sizes.slot)}{beside}: {as_text(total)}"
+        )
+        if self.free is None:
+            return f"{text}\ngive fewer with --slots, or take --kv int8 or --weights int8"
+        fitting = ", or ".join(self._fitting(variant, slots))
+        return (
+            f"{text}; {as_text(self.free)} are free\n"
+            f"what fits: {fitting or 'nothing of it; take a smaller checkpoint or another device'}"
+        )
+
+    def _fitting(self, variant: Variant, slots: int) -> Iterator[str]:
+        best = 0
+        for other in variant.smaller():
+            # As it is it did not fit, whatever the sizes say.
+            most = slots - 1 if other == variant else slots
+            count = min(most, self.slots(other))
+            if count > best:
+                best = count
+                yield f"{other.options()} --slots {count}".lstrip()
+
+
+@contextmanager
+def enough_memory(complaint: Callable[[], str]) -> Iterator[None]:
+    """Turns whatever torch says when memory has ended into a SettingError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in _SIGNS):
+            raise SettingError(complaint()) from None
+        raise

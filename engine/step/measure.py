@@ -1,0 +1,100 @@
+"""How many sessions a device serves in time, found out on the device itself before the first call."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from engine.step.frames import FRAME_S, FRAME_SAMPLES, Sampling
+from engine.step.loop import Runner
+
+MARGIN_S = 0.010
+"""For what is not the step: sockets, and noise of the machine that the measurement did not see."""
+_WARM_UP_STEPS = 3
+_MOST_STEPS = 200
+_SECONDS = 0.8
+_TRIES = 3
+
+
+class FilledRunner(Runner, Protocol):
+    """A runner whose sessions can be made as slow as those of long calls."""
+
+    def fill_context(self, positions: int) -> None:
+        """Let every slot have seen so many positions, of random contents."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimes:
+    """The 99th percentile of a step in seconds, by its number of sessions; that of one is among them."""
+
+    p99_s: Mapping[int, float]
+
+    def step_s(self, sessions: int) -> float:
+        """For any number of sessions up to the most that were measured."""
+        counts = sorted(self.p99_s)
+        return float(np.interp(sessions, counts, [self.p99_s[count] for count in counts]))
+
+    def answer_s(self, sessions: int) -> float:
+        """How long after its frame the latest answer leaves the step, with so many sessions.
+
+        A frame waits for the step that has begun, and is in the next. As long as all are in time these two
+        hold each session once at most, so they take no longer than a step with all and one with hardly any.
+        """
+        return self.step_s(sessions) + self.step_s(1)
+
+    def in_time(self, sessions: int) -> bool:
+        """Whether the latest answer comes before the next frame, with a margin."""
+        return self.answer_s(sessions) + MARGIN_S <= FRAME_S
+
+
+def sessions_in_time(step_s: Callable[[int], float], most: int) -> tuple[int, StepTimes]:
+    """The most sessions, 0 to `most`, that are served in time, and what was measured to find them.
+
+    step_s: measures a step with so many sessions, in seconds. More take longer, so halving finds the number.
+    What is late is measured again, for a device that is busy for a moment is not slow.
+    """
+    measured: dict[int, float] = {}
+    times = StepTimes(measured)
+
+    def in_time(sessions: int) -> bool:
+        for _ in range(_TRIES):
+            measured[sessions] = min(step_s(sessions), measured.get(sessions, math.inf))
+            if times.in_time(sessions):
+                return True
+        return False
+
+    if not in_time(1):
+        return 0, times
+    served, late = 1, most + 1
+    sessions = most
+    while late - served > 1:
+        served, late = (sessions, late) if in_time(sessions) else (served, sessions)
+        sessions = (served + late) // 2
+    return served, times
+
+
+def step_p99_s(runner: Runner, sessions: int, clock: Callable[[], float] = time.perf_counter) -> float:
+    """The 99th percentile of a step with the first slots, which have joined, in seconds; takes one or less.
+
+    Of so few steps the slowest does not count: it may be the one in a hundred.
+    """
+    slots = range(sessions)
+    noise = np.random.default_rng(0).normal(0, 2000, (sessions, FRAME_SAMPLES)).astype(np.int16)
+    for _ in range(_WARM_UP_STEPS):
+        runner.step(slots, noise)
+    times: list[float] = []
+    began = clock()
+    while not times or (len(times) < _MOST_STEPS and clock() - began < _SECONDS):
+        before = clock()
+        runner.step(slots, noise)
+        times.append(clock() - before)
+    return float(np.percentile(times, 99, method="lower"))
+
+
+def fill(runner: FilledRunner, slots: int, context: int) -> None:
+    """Sessions in all slots, each in a call so long that its whole context is full."""
+    runner.join({slot: Sampling(seed=slot) for slot in range(slots)})
+    runner.fill_context(context)

@@ -1,0 +1,106 @@
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from engine.checkpoint import load
+from engine.step.build import make_runner
+from engine.step.frames import Sampling
+from engine.step.loop import StepOutput
+from engine.step.measure import StepTimes, fill, sessions_in_time, step_p99_s
+from tests.engine.fake_clock import FakeClock
+from tests.engine.fake_runner import FakeRunner
+
+
+class TimedRunner(FakeRunner):
+    """Steps that take as long as a test says, by a clock of its own; `steps`: how many sessions each had."""
+
+    def __init__(self, took: Callable[[int], float]) -> None:
+        super().__init__()
+        self.join(dict.fromkeys(range(3), Sampling()))
+        self.clock = FakeClock()
+        self.steps: list[int] = []
+        self._took = took
+
+    def step(self, slots: Sequence[int], pcm: NDArray[np.int16]) -> StepOutput:
+        assert pcm.shape == (len(slots), 1920)
+        self.steps.append(len(slots))
+        self.clock.now += self._took(len(self.steps))
+        return super().step(slots, pcm)
+
+
+def p99(runner: TimedRunner, sessions: int = 1) -> float:
+    return step_p99_s(runner, sessions, runner.clock)
+
+
+def test_a_single_hiccup_does_not_count_and_two_do() -> None:
+    assert p99(TimedRunner(lambda n: 0.5 if n == 17 else 0.020)) == pytest.approx(0.020)
+    assert p99(TimedRunner(lambda n: 0.25 if n in (17, 18) else 0.020)) == pytest.approx(0.25)
+
+
+def test_what_the_first_steps_take_is_not_measured() -> None:
+    assert p99(TimedRunner(lambda n: 1.0 if n <= 3 else 0.005)) == pytest.approx(0.005)
+
+
+@pytest.mark.parametrize(("step_s", "steps"), [(0.001, 203), (0.020, 43), (2.0, 4)])
+def test_a_measurement_takes_less_than_a_second_unless_one_step_does(step_s: float, steps: int) -> None:
+    runner = TimedRunner(lambda _: step_s)
+    p99(runner, sessions=3)
+    assert runner.steps == pytest.approx([3] * steps, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("constant_ms", "each_ms", "sessions"),
+    [
+        (8, 0.64, 83),
+        (9, 0.75, 68),
+        (11, 0.85, 55),
+        (7, 0.40, 100),
+        (30, 1.01, 8),
+        (33, 1.2, 2),
+        (29.9, 10, 0),
+        (40, 0, 0),
+    ],
+)
+def test_sessions_are_offered_while_a_full_step_and_a_single_one_leave_10_ms(
+    constant_ms: float, each_ms: float, sessions: int
+) -> None:
+    asked: list[int] = []
+
+    def step_s(count: int) -> float:
+        asked.append(count)
+        return (constant_ms + each_ms * count) / 1000
+
+    found, times = sessions_in_time(step_s, 100)
+    assert found == sessions
+    assert len(set(asked)) <= 9
+    if found:
+        assert times.answer_s(found) == pytest.approx((2 * constant_ms + each_ms * (found + 1)) / 1000)
+        assert times.answer_s(found) <= 0.070
+
+
+def test_a_busy_moment_is_not_taken_for_a_slow_device() -> None:
+    busy = iter((1.0, 0.2, 0.010, 0.3, 0.020))
+    assert sessions_in_time(lambda _: next(busy), 8) == (8, StepTimes({1: 0.010, 8: 0.020}))
+    assert next(busy, None) is None
+    assert sessions_in_time(lambda _: 0.036, 8) == (0, StepTimes({1: 0.036}))
+
+
+def test_one_slot_is_measured_once() -> None:
+    assert sessions_in_time(lambda _: 0.030, 1) == (1, StepTimes({1: 0.030}))
+
+
+def test_between_two_measurements_lies_a_line() -> None:
+    times = StepTimes({9: 0.030, 1: 0.010, 5: 0.016})
+    assert [times.step_s(n) for n in (1, 3, 5, 7)] == pytest.approx([0.010, 0.013, 0.016, 0.023])
+    assert times.answer_s(7) == pytest.approx(0.033)
+
+
+def test_a_runner_whose_contexts_are_full_can_be_timed() -> None:
+    model = load("random:tiny", torch.device("cpu"))
+    runner = make_runner(model, slots=3)
+    context = model.lm.config.transformer.context
+    fill(runner, 3, context)
+    assert 0 < step_p99_s(runner, 3) < 10
