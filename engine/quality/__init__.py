@@ -1,0 +1,1 @@
+"""What a precision costs: `python -m engine quality`."""

@@ -1,0 +1,50 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from engine.bench.floor import codec_bytes_read, lm_bytes_read, step_bytes
+from engine.checkpoint import outline
+from engine.checkpoint.random_weights import tiny_lm
+from engine.models.config import LMConfig
+from engine.models.embedding import Embedding, StackedEmbeddings
+from engine.models.lm import LM
+
+EXACT = torch.bfloat16
+
+
+def empty(config: LMConfig) -> LM:
+    with torch.device("meta"):
+        return LM(config)
+
+
+def test_a_step_of_moshi_reads_what_its_shapes_say() -> None:
+    mimi, lm = outline("random:moshi-7b", EXACT)
+    assert sum(lm_bytes_read(lm)) == pytest.approx(14.75e9, rel=1e-3)
+    assert codec_bytes_read(mimi, 8) == pytest.approx(0.334e9, rel=1e-2)
+    full = step_bytes(mimi, lm, "exact", 1, 3000)
+    half = step_bytes(mimi, lm, "exact", 1, 1500)
+    assert full - half == 2 * 32 * 1500 * 4096 * 2
+    assert step_bytes(mimi, lm, "exact", 5, 3000) - full == pytest.approx(4 * (1.5729e9 + 16.5e6), rel=1e-3)
+
+
+def test_eight_bits_are_half_of_sixteen_and_their_scales() -> None:
+    mimi, lm = outline("random:moshi-7b", EXACT, "int8")
+    assert sum(lm_bytes_read(lm)) == pytest.approx(14.75e9 / 2, rel=2e-3)
+    per_session = step_bytes(mimi, lm, "int8", 2, 3000) - step_bytes(mimi, lm, "int8", 1, 3000)
+    assert per_session == pytest.approx(1.5729e9 / 2 * (1 + 1 / 64) + 16.5e6, rel=1e-3)
+
+
+def test_what_belongs_to_codebooks_that_are_not_said_is_not_read() -> None:
+    half = empty(tiny_lm().running(4))
+    tables = sum(
+        part.weight.nbytes for part in half.modules() if isinstance(part, Embedding | StackedEmbeddings)
+    )
+    unread = sum(p.nbytes for p in half.parameters()) - tables - sum(lm_bytes_read(half))
+    attention, feedforward, head = 4 * 32 * 32, 3 * 32 * 88, 32 * 64
+    assert unread == 4 * 4 * (2 * (attention + feedforward) + head)
+
+
+def test_tables_of_which_a_step_looks_up_a_few_rows_do_not_count() -> None:
+    few, many = (empty(replace(tiny_lm(), text_card=entries)) for entries in (64, 5000))
+    assert sum(lm_bytes_read(few)) == sum(lm_bytes_read(many))
