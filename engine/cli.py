@@ -1,19 +1,19 @@
 """`python -m engine`: parse, build, call. No logic."""
 
 import asyncio
-import gc
 import json
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from engine.errors import Refused, SettingError, UserError
+from engine.errors import Refused, UserError
 from engine.logs import LogFormat, log_to_stderr
+from engine.models.config import KvPrecision, WeightPrecision
 from engine.output_files import check_writable
 from engine.settings import Device, Dtype, EngineSettings
 
@@ -33,6 +33,12 @@ CheckpointOption = Annotated[
 ]
 DeviceOption = Annotated[Device, typer.Option(help="auto takes CUDA if there is one, else the CPU.")]
 DtypeOption = Annotated[Dtype | None, typer.Option(help="What the language model computes in.")]
+WeightsOption = Annotated[
+    WeightPrecision | None, typer.Option(help="Weights as they are, or rounded to 8 bits: exact, int8, fp8.")
+]
+KvOption = Annotated[
+    KvPrecision | None, typer.Option(help="Keys and values as they are, or in 8 bits: exact, int8, e4m3.")
+]
 
 
 def main() -> None:
@@ -52,7 +58,15 @@ def serve(
     checkpoint: Annotated[str | None, typer.Option(help="parrot, a folder, a repository, random:...")] = None,
     device: Annotated[Device | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     dtype: DtypeOption = None,
+    weights: WeightsOption = None,
+    kv: KvOption = None,
     slots: Annotated[int | None, typer.Option(help="Sessions at the same time.")] = None,
+    allow_slower_than_real_time: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-slower-than-real-time", help="Offer all slots, even if answers will come late."
+        ),
+    ] = None,
     host: Annotated[
         str | None, typer.Option(help="Address to listen on; not loopback: needs ENGINE_TOKEN.")
     ] = None,
@@ -69,7 +83,10 @@ def serve(
         checkpoint=checkpoint,
         device=device,
         dtype=dtype,
+        weights=weights,
+        kv=kv,
         slots=slots,
+        allow_slower_than_real_time=allow_slower_than_real_time,
         host=host,
         port=port,
         socket=socket,
@@ -83,25 +100,20 @@ def serve(
     from engine.service.server import Shutdown, bound
     from engine.service.server import serve as serve_sessions
     from engine.service.sessions import ServedModel
-    from engine.step.capacity import fitting_slots
-    from engine.step.eager_runner import EagerRunner
-    from engine.step.moshi_step import MoshiStep
+    from engine.start import start
 
     with bound(settings) as sockets:
-        model = _load(settings.checkpoint, settings.device, settings.dtype)
-        count = settings.slots or fitting_slots(model.mimi, model.lm)
-        with _enough_memory(f"{count} slots: give fewer with --slots"):
-            runner = EagerRunner(MoshiStep(model.mimi, model.lm, count), model.lm.device)
+        started = start(settings)
+        model = started.model
         served = ServedModel(model.name, model.lm.config.max_delay, model.sampling, model.tokenizer.piece)
-        # What is loaded stays: the collector need not walk it while calls are on.
-        gc.collect()
-        gc.freeze()
 
         async def until_shut_down() -> bool:
             shutdown = Shutdown()
             for name in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(name, shutdown.request)
-            return await serve_sessions(settings, sockets, served, runner, count, shutdown)
+            return await serve_sessions(
+                settings, sockets, served, started.runner, started.seats, shutdown, started.times
+            )
 
         sys.exit(0 if asyncio.run(until_shut_down()) else 1)
 
@@ -184,37 +196,116 @@ def bench(
     checkpoint: CheckpointOption = "parrot",
     device: DeviceOption = "auto",
     dtype: DtypeOption = None,
-    sessions: Annotated[str, typer.Option(help="Sessions in one step, separated by commas.")] = "1,8,32",
-    steps: Annotated[int, typer.Option(min=10, help="Steps measured at each.")] = 200,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the table, as JSON.")] = None,
+    weights: WeightsOption = None,
+    kv: KvOption = None,
+    sessions: Annotated[str, typer.Option(help="Numbers of sessions, separated by commas.")] = "1,8,32",
+    context: Annotated[str, typer.Option(help="What they have heard: empty, full, frames.")] = "full",
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long they speak at each number.")] = 20.0,
+    steps: Annotated[int, typer.Option(min=10, help="Full steps timed at each.")] = 1000,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers.")] = None,
+    plot_file: Annotated[Path | None, typer.Option("--plot", help="Draw the step and its floor.")] = None,
+    peer: Annotated[Literal["moshi"] | None, typer.Option(help="Time the reference package as well.")] = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Name the ten costliest kernels.")] = False,
+    trace: Annotated[Path | None, typer.Option(help="Write a trace for Perfetto.")] = None,
 ) -> None:
-    """Time the step at several numbers of sessions, one step after the other."""
-    from engine.bench import parse_sessions, time_steps
+    """Let sessions speak in real time, and time full steps beside what memory allows at best."""
+    from engine.bench.command import run as measure
+    from engine.bench.options import Options, parse_contexts, parse_sessions
+    from engine.device import choose_device, choose_dtype
+    from engine.step.capacity import Variant
 
+    options = Options(
+        parse_sessions(sessions),
+        parse_contexts(context),
+        steps,
+        seconds,
+        json_file=json_file,
+        plot_file=plot_file,
+        trace_file=trace,
+        profile=profile or trace is not None,
+        peer=peer is not None,
+    )
+    chosen = choose_device(device)
+    variant = Variant(checkpoint, choose_dtype(dtype, chosen), weights or "exact", kv or "exact")
+    measure(variant, chosen, options, say=partial(print, flush=True))
+
+
+@app.command()
+def quality(
+    recording: Annotated[Path, typer.Argument(metavar="IN", help="What the caller says.")],
+    checkpoint: CheckpointOption = "parrot",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = None,
+    weights: WeightsOption = None,
+    kv: KvOption = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers.")] = None,
+) -> None:
+    """Say what a precision costs: logits, tokens and sound beside those of exact float32."""
+    from engine.audio_files import read_frames
+    from engine.device import choose_device, choose_dtype
+    from engine.quality.measure import measure_quality
+    from engine.step.capacity import Variant
+
+    frames = read_frames(recording)
     check_writable(json_file)
-    counts = parse_sessions(sessions)
-    report = time_steps(_load(checkpoint, device, dtype), counts, steps)
-    print(report.table())
+    chosen = choose_device(device)
+    variant = Variant(checkpoint, choose_dtype(dtype, chosen), weights or "exact", kv or "exact")
+    found = measure_quality(variant, chosen, frames)
+    print(found)
     if json_file is not None:
-        json_file.write_text(json.dumps(report.to_json(), indent=2) + "\n")
+        json_file.write_text(json.dumps(asdict(found), indent=2) + "\n")
+
+
+@app.command()
+def plan(
+    checkpoint: CheckpointOption = "random:moshi-7b",
+    weights: WeightsOption = None,
+    kv: KvOption = None,
+    device_memory: Annotated[
+        float | None, typer.Option(min=0, help="GiB of one device, instead of this and the common ones.")
+    ] = None,
+) -> None:
+    """Say how many sessions fit into a GPU. Needs no GPU and no weights."""
+    from engine.plan import COMMON, Gpu, this_gpu
+    from engine.plan import plan as lines
+
+    gpus = (*this_gpu(), *COMMON) if device_memory is None else (Gpu("", device_memory),)
+    for line in lines(checkpoint, weights, kv, gpus):
+        print(line)
+
+
+@app.command()
+def kernels(
+    checkpoint: CheckpointOption = "random:moshi-7b",
+    dtype: DtypeOption = "bfloat16",
+    weights: WeightsOption = None,
+    kv: KvOption = None,
+    sessions: Annotated[str, typer.Option(help="Numbers of sessions, separated by commas.")] = "1,32",
+    capability: Annotated[int, typer.Option(min=80, help="Of the GPU: 80 is A100, 90 is H100.")] = 90,
+) -> None:
+    """Compile what a step launches on a GPU, and show what it takes. Needs no GPU and no weights."""
+    import torch
+
+    from engine.bench.options import parse_sessions
+    from engine.device import choose_dtype
+    from engine.kernel_report import report
+    from engine.step.capacity import Variant
+
+    counts = parse_sessions(sessions)
+    computed = choose_dtype(dtype, torch.device("cuda"))
+    for line in report(Variant(checkpoint, computed, weights or "exact", kv or "exact"), counts, capability):
+        print(line)
 
 
 def _load(checkpoint: str, device: Device, dtype: Dtype | None) -> "Model":
-    import torch
-
     from engine.checkpoint import load
-    from engine.device import choose_device
+    from engine.device import choose_device, choose_dtype
+    from engine.memory import Room, enough_memory
+    from engine.step.capacity import Variant
 
-    with _enough_memory(f"{checkpoint}: take a smaller or 8-bit checkpoint, or another device"):
-        return load(checkpoint, choose_device(device), getattr(torch, dtype) if dtype else None)
-
-
-@contextmanager
-def _enough_memory(what: str) -> Iterator[None]:
-    """Turn torch's end of memory into an error that says what did not fit, and what to do."""
-    import torch
-
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise SettingError(f"the device has not enough memory for {what}") from None
+    chosen = choose_device(device)
+    variant = Variant(checkpoint, choose_dtype(dtype, chosen))
+    room = Room.on(chosen)
+    room.check(variant, slots=1)
+    with enough_memory(lambda: room.too_little_for(variant, slots=1)):
+        return load(checkpoint, chosen, variant.dtype)

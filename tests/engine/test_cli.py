@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -115,6 +116,11 @@ def test_fewer_codebooks_are_a_prefix_of_all(engine: Command, recording: Path, t
         (("encode", "IN", "codes", "--codebooks", "0"), "give 1 to 8"),
         (("decode", "IN", "out.wav"), "give a file that `encode` wrote"),
         (("bench", "--sessions", "1,two"), "--sessions 1,two: give numbers"),
+        (("bench", "--context", "half"), "--context half: give empty, full or numbers"),
+        (("bench", "--context", "5000"), "--context 5000: this model sees 64 frames"),
+        (("bench", "--plot", "/no/such/plot.png"), "cannot write /no/such/plot.png"),
+        (("quality", "missing.wav"), "cannot read missing.wav"),
+        (("quality", "IN", "--json", "/no/such/table"), "cannot write /no/such/table"),
         (("serve", "--host", "0.0.0.0"), "set ENGINE_TOKEN"),
         (("serve", "--slots", "0"), "ENGINE_SLOTS"),
     ],
@@ -157,18 +163,32 @@ def test_codes_that_the_codec_cannot_decode_are_refused(
     assert says in capsys.readouterr().err
 
 
-def test_a_model_that_does_not_fit_says_what_to_do(
+def test_a_model_that_does_not_fit_says_what_would(
     engine: Command, recording: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.50 GiB")
 
-    monkeypatch.setattr("engine.step.moshi_step.MoshiStep.__init__", full)
+    monkeypatch.setattr("engine.start.make_runner", full)
     assert engine("serve", "--port", 0, "--slots", 64) == 2
-    assert "not enough memory for 64 slots: give fewer with --slots" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "not enough memory for parrot: weights " in error
+    assert "what fits: --slots 63, or --kv int8 --slots 64" in error
     monkeypatch.setattr("engine.checkpoint.load", full)
     assert engine("run", recording, "out.wav") == 2
-    assert "not enough memory for parrot: take a smaller or 8-bit checkpoint" in capsys.readouterr().err
+    assert "not enough memory for parrot" in capsys.readouterr().err
+
+
+def test_the_plan_says_what_each_precision_takes_and_what_fits(
+    engine: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert engine("plan", "--device-memory", 80, "--kv", "int8") == 0
+    page = capsys.readouterr().out
+    assert re.search(r"language model +exact 14\.32 GiB, int8 \d", page)
+    (line,) = [line.split() for line in page.splitlines() if line.split()[:1] == ["80.0"]]
+    exact, int8 = map(int, line[1:])
+    assert 75 < exact < int8 < 100
+    assert engine("plan", "--checkpoint", "./nowhere") == 2
 
 
 def test_a_sigterm_while_the_model_is_loaded_ends_quietly(
@@ -180,7 +200,7 @@ def test_a_sigterm_while_the_model_is_loaded_ends_quietly(
         assert path.exists()
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr("engine.cli._load", terminate)
+    monkeypatch.setattr("engine.start.load", terminate)
     assert engine("serve", "--port", 0, "--socket", path) == 0
     assert not path.exists()
 
@@ -192,16 +212,30 @@ def test_an_option_that_does_not_exist_is_exit_code_2(
     assert "--temprature" in capsys.readouterr().err
 
 
-def test_the_benchmark_prints_and_saves_a_row_for_each_level(
-    engine: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_benchmark_prints_saves_and_draws_what_it_measured(
+    engine: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / "bench.json"
-    arguments = ("bench", "--checkpoint", "random:tiny", "--sessions", "1,3", "--steps", 10, "--json", file)
-    assert engine(*arguments) == 0
+    monkeypatch.setattr("engine.bench.open_loop.WARM_UP_S", 0.1)
+    file, picture = tmp_path / "bench.json", tmp_path / "bench.png"
+    arguments = ("--sessions", 2, "--context", "empty", "--seconds", 0.2, "--steps", 10)
+    outputs = ("--json", file, "--plot", picture)
+    assert engine("bench", "--checkpoint", "random:tiny", "--kv", "int8", *arguments, *outputs) == 0
     report = json.loads(file.read_text())
-    assert [(level["sessions"], level["steps"]) for level in report["levels"]] == [(1, 10), (3, 10)]
-    assert all(0 < level["p50_ms"] <= level["p99_ms"] <= level["max_ms"] for level in report["levels"])
-    assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["sessions", "p50"]
+    assert (report["weights"], report["kv"]) == ("exact", "int8")
+    assert [(level["sessions"], level["full"]["step"]["count"]) for level in report["levels"]] == [(2, 10)]
+    assert capsys.readouterr().out.splitlines()[-1].split()[:2] == ["2", "empty"]
+    assert picture.stat().st_size
+
+
+def test_the_quality_of_a_precision_is_printed_and_saved(
+    engine: Command, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "quality.json"
+    assert engine("quality", recording, "--kv", "int8", "--json", file) == 0
+    found = json.loads(file.read_text())
+    assert 0.99 < found["text"]["cosine_min"] <= found["text"]["cosine_mean"]
+    assert found["codes"]["max_error"] > 0
+    assert "left alone" in capsys.readouterr().out
 
 
 async def test_serving_ends_with_the_last_call_after_a_sigterm(tmp_path: Path) -> None:
@@ -209,6 +243,7 @@ async def test_serving_ends_with_the_last_call_after_a_sigterm(tmp_path: Path) -
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ENGINE_")}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "engine", "serve", "--port", "0", "--socket", str(path), "--slots", "1"),
+        "--allow-slower-than-real-time",
         stderr=asyncio.subprocess.PIPE,
         env=environment,
     )

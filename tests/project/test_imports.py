@@ -26,7 +26,9 @@ LAYERS = (
     ("engine.checkpoint",),
     ("engine.step",),
     ("engine.service",),
-    ("engine.bench", "engine.device", "engine.recordings", "engine.parrot.measure"),
+    ("engine.device", "engine.kernel_report", "engine.memory", "engine.recordings", "engine.parrot.measure"),
+    ("engine.bench", "engine.quality", "engine.start"),
+    ("engine.plan",),
     ("engine.cli", "engine.parrot.build"),
     ("engine.__main__",),
 )

@@ -75,5 +75,13 @@ def test_the_tools_leave_the_products_own_versions_alone() -> None:
         assert pin.name not in names or (pin.name, str(pin.specifier)) in product_pins, pin.name
 
 
+def test_what_the_benchmark_plots_with_is_among_the_tools() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    tools = {pin.name: pin for pin in pins(ROOT / "deploy" / "requirements" / "dev.txt")}
+    for requirement in map(Requirement, extras["bench"]):
+        version = str(tools[requirement.name].specifier).removeprefix("==")
+        assert requirement.specifier.contains(version), f"{requirement} but dev.txt has {version}: make lock"
+
+
 def test_the_reference_is_the_version_that_parity_is_claimed_with() -> None:
     assert "moshi==0.2.13" in [str(pin) for pin in pins(ROOT / "deploy" / "requirements" / "reference.txt")]

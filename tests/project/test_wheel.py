@@ -71,7 +71,7 @@ def test_both_commands_are_installed(wheel: ZipFile) -> None:
 
 
 def test_torch_and_livekit_are_asked_for_by_their_own_extra_only(metadata: Message) -> None:
-    assert metadata.get_all("Provides-Extra") == ["engine", "worker", "all"]
+    assert metadata.get_all("Provides-Extra") == ["engine", "worker", "bench", "all"]
     requirements = metadata.get_all("Requires-Dist") or []
     extras = {(line.split(";")[0].strip(), line.partition("extra == ")[2]) for line in requirements}
     assert {extra for name, extra in extras if name.startswith("torch")} == {'"engine"'}
