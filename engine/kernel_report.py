@@ -3,11 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from engine.bench.counts import Operators
 from engine.errors import SettingError
 from engine.kernels.compile import Compiled, compile_launches
 from engine.kernels.fused import kernels_everywhere
@@ -18,13 +17,6 @@ from engine.step.graph_runner import GraphRunner
 from engine.step.moshi_step import MoshiStep
 
 _HOPPER = 90
-_LAUNCH_NOTHING = (
-    "aten::empty",
-    "aten::new_empty",
-    "aten::_unsafe_view",
-    "aten::detach",
-    "aten::_reshape_alias",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +75,9 @@ class _Recorder:
 
     def capture(self, work: Work) -> Work:
         if not self.launches:
-            with kernels_everywhere(), recorded_launches() as self.launches, _Operators(self.operators):
+            with kernels_everywhere(), recorded_launches() as self.launches, Operators(self.operators):
                 work()
         return work
 
     def wait(self) -> None:
         pass
-
-
-class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the operators that compute or move something."""
-
-    def __init__(self, counts: Counter[str]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._counts = counts
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name: str = func.name()
-        if not func.is_view and not name.startswith(_LAUNCH_NOTHING):
-            self._counts[name.removeprefix("aten::").split(".")[0]] += 1
-        return func(*args, **(kwargs or {}))

@@ -12,7 +12,7 @@ from engine.errors import SettingError
 from engine.step.capacity import GRAPH_BYTES, MOST_SLOTS, SLACK_BYTES, Variant, as_text
 
 _MEMINFO = Path("/proc/meminfo")
-_SIGNS = ("out of memory", "can't allocate memory")
+_SIGNS = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +76,17 @@ class Room:
                 yield f"{other.options()} --slots {count}".lstrip()
 
 
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether this is what torch, CUDA or Triton say when memory has ended."""
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in _SIGNS)
+
+
 @contextmanager
 def enough_memory(complaint: Callable[[], str]) -> Iterator[None]:
     """Turns whatever torch says when memory has ended into a SettingError."""
     try:
         yield
     except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in _SIGNS):
+        if out_of_memory(error):
             raise SettingError(complaint()) from None
         raise

@@ -1,5 +1,6 @@
 """How many kernels a step runs, how often the host launches something for it, and what costs the most."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,13 @@ from engine.bench.results import Cost, Counts
 from engine.bench.trace import Event, record, without_inner
 
 _LAUNCHES = ("cudaLaunch", "cudaGraphLaunch", "cuLaunch", "cudaMemcpy", "cudaMemset", "cudaEventRecord")
+_COMPUTE_NOTHING = (
+    "aten::empty",
+    "aten::new_empty",
+    "aten::_unsafe_view",
+    "aten::detach",
+    "aten::_reshape_alias",
+)
 _COUNTED_STEPS = 3
 _PROFILED_STEPS = 10
 _COSTLIEST = 10
@@ -19,9 +27,10 @@ _COSTLIEST = 10
 def count(step: Callable[[], object], device: torch.device) -> Counts:
     """Of one call of `step`."""
     if device.type != "cuda":
-        with _Operators() as operators:
+        operators: Counter[str] = Counter()
+        with Operators(operators):
             step()
-        return Counts(None, float(operators.count))
+        return Counts(None, float(operators.total()))
     return counts_of(record(step, device, _COUNTED_STEPS), _COUNTED_STEPS)
 
 
@@ -49,13 +58,15 @@ def costliest(step: Callable[[], object], device: torch.device, trace: Path | No
     return tuple(sorted(costs, key=lambda cost: -cost.ms)[:_COSTLIEST])
 
 
-class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch types a part of itself
-    """Counts the operators that compute or move something; views do neither."""
+class Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch types a part of itself
+    """Adds to `counts`, by name, the operators of torch that compute or move something."""
 
-    def __init__(self) -> None:
+    def __init__(self, counts: Counter[str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.count = 0
+        self._counts = counts
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += not func.is_view
+        name: str = func.name()
+        if not func.is_view and not name.startswith(_COMPUTE_NOTHING):
+            self._counts[name.removeprefix("aten::").split(".")[0]] += 1
         return func(*args, **(kwargs or {}))

@@ -19,6 +19,7 @@ from engine.bench.rates import Rates, release
 from engine.bench.results import Level
 from engine.bench.sound import Sound
 from engine.checkpoint import Model
+from engine.memory import out_of_memory
 from engine.step.build import make_runner
 from engine.step.capacity import Variant
 from engine.step.frames import Sampling
@@ -58,8 +59,10 @@ class Ladder:
     def _runner(self, seats: int) -> FilledRunner | None:
         try:
             return make_runner(self._model, seats, self._variant.kv)
-        except torch.OutOfMemoryError:
-            return None
+        except RuntimeError as error:
+            if out_of_memory(error):
+                return None
+            raise
 
     def _beside_floor(self, level: Level) -> Level:
         mimi, lm = self._variant.models()
@@ -82,10 +85,12 @@ class Ladder:
             )
             if options.profile:
                 level = replace(level, costs=costliest(full_step, self._device, options.trace_file))
-        except torch.OutOfMemoryError:
-            return self._without_memory(level)
         except StepFailed as error:
             return replace(level, error=str(error))
+        except RuntimeError as error:
+            if out_of_memory(error):
+                return self._without_memory(level)
+            raise
         return level
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -47,9 +48,16 @@ class Machine:
             python=platform.python_version(),
             versions=_versions(),
             commit=_commit(),
-            command=" ".join(["python -m engine", *sys.argv[1:]]),
+            command=_command(),
             date=datetime.now(UTC).isoformat(timespec="seconds"),
         )
+
+
+def _command() -> str:
+    """How this process was started, but for its interpreter and its environment."""
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    program = ["python", "-m", module.name.removesuffix(".__main__")] if module else [Path(sys.argv[0]).name]
+    return shlex.join([*program, *sys.argv[1:]])
 
 
 def _versions() -> dict[str, str]:

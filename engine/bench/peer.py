@@ -13,6 +13,7 @@ from engine.bench.results import Peer, PeerLevel, Quantiles
 from engine.models.config import LMConfig, MimiConfig, TransformerConfig
 
 STEPS = 200
+_LONGEST_S = 300.0
 
 
 def measure_peer(
@@ -25,7 +26,8 @@ def measure_peer(
 ) -> Peer:
     """Full steps of `moshi` with random weights of these shapes, at most 200 at each number of sessions.
 
-    What it cannot do (more sessions than memory, no package) is said in the result, beside what it could.
+    What it cannot do (more sessions than memory, no package, all of it within five minutes) is said in the
+    result, beside what it could.
     """
     task = {
         "lm": lm_arguments(lm),
@@ -42,25 +44,31 @@ def measure_peer(
     if device.type == "cpu":
         # There it compiles for a minute and is no faster.
         environment["NO_TORCH_COMPILE"] = "1"
-    done = subprocess.run(
-        [sys.executable, "-m", "engine.bench.peer_process"],
-        input=json.dumps(task),
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-    return _peer([json.loads(line) for line in done.stdout.splitlines()], done.returncode)
+    command, error = [sys.executable, "-m", "engine.bench.peer_process"], None
+    try:
+        done = subprocess.run(
+            command,
+            input=json.dumps(task).encode(),
+            stdout=subprocess.PIPE,
+            env=environment,
+            timeout=_LONGEST_S,
+        )
+        said = done.stdout
+        if done.returncode:
+            error = f"its process ended with status {done.returncode}"
+    except subprocess.TimeoutExpired as late:
+        said, error = late.stdout or b"", f"ended after {_LONGEST_S:g} s"
+    # The last line may have been cut off.
+    return _peer([json.loads(line) for line in said.splitlines(keepends=True) if line.endswith(b"\n")], error)
 
 
-def _peer(lines: list[dict[str, Any]], status: int) -> Peer:
+def _peer(lines: list[dict[str, Any]], ended: str | None) -> Peer:
     name, error, levels = "moshi", None, []
     for line in lines:
         name, error = line.get("name", name), line.get("error", error)
         if "step" in line:
             levels.append(PeerLevel(line["sessions"], Quantiles(**line["step"])))
-    if status and error is None:
-        error = f"its process ended with status {status}"
-    return Peer(name, tuple(levels), error)
+    return Peer(name, tuple(levels), error or ended)
 
 
 def lm_arguments(config: LMConfig) -> dict[str, Any]:

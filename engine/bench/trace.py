@@ -36,6 +36,8 @@ def record(
     """
     # It would tell on stderr when it begins, when it ends, and that it found no GPU.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    # Where graphs are replayed, a profiler that is taken down and set up again can crash or see nothing.
+    os.environ.setdefault("TEARDOWN_CUPTI", "0")
     activities = [ProfilerActivity.CPU]
     if device.type == "cuda":
         activities.append(ProfilerActivity.CUDA)

@@ -71,13 +71,13 @@ def compile_launches(launches: Iterable[Launch], capability: int = 90) -> list[C
 
 def _source(launch: Launch) -> ASTSource:
     """The form that Triton's launcher would choose for these arguments."""
-    names = launch.kernel.arg_names
+    parameters = launch.kernel.params
     signature: dict[str, str] = {}
     constants = dict(launch.constants)
     divisible: dict[tuple[int, ...], list[list[Any]]] = {}
-    arguments = dict(zip(names, launch.arguments, strict=False))
-    for index, name in enumerate(names):
-        value = arguments.get(name)
+    arguments = dict(zip((each.name for each in parameters), launch.arguments, strict=False))
+    for index, parameter in enumerate(parameters):
+        name, value = parameter.name, arguments.get(parameter.name)
         if value is None or isinstance(value, bool):
             constants.setdefault(name, value)
             signature[name] = "constexpr"
@@ -86,11 +86,12 @@ def _source(launch: Launch) -> ASTSource:
             signature[name] = _POINTERS[value.dtype]
             aligned = value.storage_offset() * value.element_size() % 16 == 0
         elif isinstance(value, int):
-            if value == 1:
+            special = not parameter.do_not_specialize
+            if special and value == 1:
                 constants[name], signature[name] = 1, "constexpr"
                 continue
             signature[name] = "i32" if -(2**31) <= value < 2**31 else "i64"
-            aligned = value % 16 == 0
+            aligned = special and value % 16 == 0
         else:
             signature[name], aligned = "fp32", False
         if aligned:

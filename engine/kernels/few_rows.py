@@ -77,7 +77,8 @@ def streamed(
     inputs = x.shape[-1]
     rows = x.numel() // inputs
     outputs = weight.shape[0] // (2 if gated else 1)
-    tiling = Tiling.of(rows, outputs, inputs, weight.element_size(), gated, _shared_memory(x.device))
+    itemsizes = weight.element_size(), x.element_size()
+    tiling = Tiling.of(rows, outputs, inputs, *itemsizes, gated, _shared_memory(x.device))
     if rms is not None and (rows > _FEW or tiling.splits > 1):
         x, rms = rms_norm(x, *rms), None
     x = x.contiguous()
@@ -131,9 +132,18 @@ class Tiling:
 
     @classmethod
     def of(
-        cls, rows: int, outputs: int, inputs: int, itemsize: int, gated: bool, shared: int = _SHARED
+        cls,
+        rows: int,
+        outputs: int,
+        inputs: int,
+        itemsize: int,
+        activation: int,
+        gated: bool,
+        shared: int = _SHARED,
     ) -> "Tiling":
-        """A fixed rule, by what an H100 needs; itemsize: bytes of a weight; shared: bytes for a program."""
+        """A fixed rule, by what an H100 needs. In bytes: a weight is `itemsize`, an element of x
+        `activation`, and a program can have `shared`.
+        """
         tile_rows = min(128, max(8, triton.next_power_of_2(rows)))
         matrices = 2 if gated else 1
         if rows > _FEW:
@@ -152,7 +162,6 @@ class Tiling:
         # Those that share a multiprocessor share its memory, and what is on its way.
         sharing = 1 if tile_rows > 32 else min(4, triton.cdiv(programs * splits, _PROCESSORS))
         tile = tile_outputs * matrices * tile_inputs * itemsize
-        activation = min(4, max(2, itemsize))
         both = tile + tile_rows * tile_inputs * activation
         # One of them is being multiplied, another one being given up.
         wanted = 2 + triton.cdiv(_IN_FLIGHT, sharing * tile)
@@ -200,10 +209,10 @@ def _product(
             columns = (wide * gains[:, None]).to(x.dtype.element_ty)
         inside = (n < N)[:, None] & (k < K)[None, :]
         tile = tl.load(weight + n[:, None] * K + k[None, :], mask=inside, other=0)
-        first = dot(_widened(tile, columns.dtype), columns, first)
+        first = dot(_widened(tile, columns.dtype), columns, first, "ieee")
         if GATED:
             tile = tl.load(weight + (N + n)[:, None] * K + k[None, :], mask=inside, other=0)
-            second = dot(_widened(tile, columns.dtype), columns, second)
+            second = dot(_widened(tile, columns.dtype), columns, second, "ieee")
     if gain is not None:
         factor = tl.rsqrt(power / K + EPSILON)[None, :]
         first *= factor

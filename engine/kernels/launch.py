@@ -55,7 +55,7 @@ def recorded_launches() -> Iterator[list[Launch]]:
 
 
 @triton.jit
-def dot(a, b, acc, PRECISION: tl.constexpr = "ieee"):
+def dot(a, b, acc, PRECISION: tl.constexpr):
     """acc + a @ b, summed in float32."""
     if INTERPRETED:
         a = a.to(tl.float32)

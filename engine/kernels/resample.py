@@ -73,7 +73,8 @@ def _upsample(x, weight, tail, slots, y, CHANNELS: tl.constexpr, SIZE: tl.conste
     value = tl.load(x + row * CHANNELS + item % CHANNELS, mask=inside)
     now = tl.load(weight + item, mask=inside)
     later = tl.load(weight + SIZE + item, mask=inside)
-    # Each item of a tail is read and then written by one thread.
     tail += slot * SIZE + item
     tl.store(y, value * now + tl.load(tail, mask=inside), mask=inside)
+    # Each program has read its own part of the tail before any thread of it writes there.
+    tl.debug_barrier()
     tl.store(tail, value * later, mask=inside)

@@ -88,7 +88,7 @@ def _attend(
         held = (cell < filled)[:, None] & (dim < DIM)[None, :]
         tile = cell[:, None] * DIM + dim[None, :]
         k = tl.load(keys + ring * DIM + tile, mask=held, other=0.0).to(tl.float32).to(q.dtype)
-        scores = dot(q, tl.trans(k), tl.zeros((BLOCK, TILE), tl.float32)) * SCALE
+        scores = dot(q, tl.trans(k), tl.zeros((BLOCK, TILE), tl.float32), "ieee") * SCALE
         if key_scales is not None:
             scores *= tl.load(key_scales + ring + cell, mask=cell < filled, other=0.0).to(tl.float32)[None, :]
         # A query sees what was written `back` before the last, but not those that come after itself.
@@ -103,6 +103,6 @@ def _attend(
             scale = tl.load(value_scales + ring + cell, mask=cell < filled, other=0.0).to(tl.float32)
             weights *= scale[None, :]
         v = tl.load(values + ring * DIM + tile, mask=held, other=0.0).to(tl.float32).to(q.dtype)
-        mean = dot(weights.to(q.dtype), v, mean * shrunk[:, None])
+        mean = dot(weights.to(q.dtype), v, mean * shrunk[:, None], "ieee")
     mean = mean / tl.where(total > 0, total, 1.0)[:, None]
     tl.store(y + vector[:, None] * DIM + dim[None, :], mean.to(y.dtype.element_ty), mask=inside)

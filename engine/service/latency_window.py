@@ -49,6 +49,8 @@ class LatencyWindow:
 
     def _advance(self) -> None:
         now = self._now()
+        if now == self._part:
+            return
         for part in range(max(self._part + 1, now - _PARTS + 1), now + 1):
             self._parts[part % _PARTS] = 0
         self._part = now

@@ -24,14 +24,6 @@ class Tail(SlotState):
         """`values`."""
         yield self.values
 
-    def read(self, slots: Tensor) -> Tensor:
-        """A copy [B, P, C]."""
-        return self.values.index_select(0, slots)
-
-    def write(self, slots: Tensor, values: Tensor) -> None:
-        """Keeps values [B, P, C]."""
-        self.values.index_copy_(0, slots, values)
-
 
 class ReplicatedTail(SlotState):
     """A tail that a fresh session fills with its own first position: float32 [S, P, C] and whether it is
@@ -50,12 +42,3 @@ class ReplicatedTail(SlotState):
         """`values` and `fresh`."""
         yield self.values
         yield self.fresh
-
-    def read(self, slots: Tensor, first: Tensor) -> Tensor:
-        """A copy [B, P, C]; for fresh slots `first` [B, 1, C], repeated."""
-        return torch.where(self.fresh[slots][:, None, None], first, self.values.index_select(0, slots))
-
-    def write(self, slots: Tensor, values: Tensor) -> None:
-        """Keeps values [B, P, C]; the slots are fresh no more."""
-        self.values.index_copy_(0, slots, values)
-        self.fresh.index_fill_(0, slots, False)

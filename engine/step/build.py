@@ -1,7 +1,9 @@
 """From a loaded model to what steps it on its device."""
 
 from engine.checkpoint import Model
+from engine.errors import SettingError
 from engine.models.config import KvPrecision
+from engine.models.float8 import runs_float8
 from engine.step.cuda_graph import CudaGraphs
 from engine.step.eager_runner import EagerRunner
 from engine.step.graph_runner import GraphRunner
@@ -11,9 +13,15 @@ from engine.step.moshi_step import MoshiStep
 def make_runner(model: Model, slots: int, kv: KvPrecision = "exact") -> EagerRunner:
     """A `Runner` over `slots` sessions: graphs on CUDA, captured here, and op by op elsewhere.
 
-    Raises `torch.OutOfMemoryError`, and `CheckpointError` for a model that does not both listen and speak.
+    Raises `torch.OutOfMemoryError`, `SettingError` for a precision that the device does not have, and
+    `CheckpointError` for a model that does not both listen and speak.
     """
     device = model.lm.device
+    if kv == "e4m3" and not runs_float8(device):
+        raise SettingError(
+            f"e4m3 keys and values need a GPU of compute capability 8.9 or higher, which '{device}' is not; "
+            "take int8, which is more exact as well"
+        )
     step = MoshiStep(model.mimi, model.lm, slots, kv)
     if device.type != "cuda":
         return EagerRunner(step, device)

@@ -13,7 +13,7 @@ from engine.step.eager_runner import EagerRunner
 from engine.step.frames import FRAME_SAMPLES
 from engine.step.loop import StepOutput
 from engine.step.moshi_step import MoshiStep
-from engine.step.sound import to_float, to_int16
+from engine.step.sound import put_answer, to_float
 from engine.step.staging import Staging
 
 NO_SLOT = -1
@@ -91,8 +91,7 @@ class GraphRunner(EagerRunner):
         slots, heard = self._in.on_device(size)
         tokens, sound = self._out.on_device(size)
         out = self._step(slots[:, 0], to_float(heard))
-        torch.cat([out.text[:, None], out.codes, out.user_codes], dim=1, out=tokens)
-        sound.copy_(to_int16(out.pcm))
+        put_answer(out.pcm, out.text, out.codes, out.user_codes, tokens, sound)
 
     @torch.inference_mode()
     def _run_prime(self, size: int) -> None:

@@ -11,9 +11,9 @@ measured is printed and written to DIR/STAGE*.json as it comes; a stage that tak
 
 import argparse
 import os
-import signal
 import sys
 from pathlib import Path
+from threading import Timer
 
 import torch
 
@@ -41,13 +41,15 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     options.out.mkdir(parents=True, exist_ok=True)
 
-    def end(*_: object) -> None:
+    def end() -> None:
         print(f"ended after {options.cap} s; what was measured is in {options.out}", flush=True)
         # No clean-up: what is running on the device would be waited for.
         os._exit(3)
 
-    signal.signal(signal.SIGALRM, end)
-    signal.alarm(options.cap)
+    # A thread, for a signal would wait until the device has answered.
+    watch = Timer(options.cap, end)
+    watch.daemon = True
+    watch.start()
     notes = Notes(options.out, options.stage, device)
     sys.exit(_STAGES[options.stage](notes, device, options.checkpoint))
 

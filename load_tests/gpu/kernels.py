@@ -60,6 +60,8 @@ def _test(notes: Notes) -> int:
         "-o",
         f"pythonpath={_CHECKOUT}",
         "tests/kernels",
+        # It needs no GPU, and has been run before.
+        "--ignore=tests/kernels/test_compile.py",
     ]
     environment = {**os.environ, "TRITON_INTERPRET": "0"}
     output = notes.folder / "kernels-tests.txt"

@@ -62,6 +62,7 @@ def test_where_free_memory_is_unknown_nothing_is_refused_ahead() -> None:
         RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GiB)"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
         RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     ],
 )
 def test_every_end_of_memory_becomes_the_error_that_helps(error: RuntimeError) -> None:

@@ -1,4 +1,5 @@
-"""Compiles every form of every kernel that Moshi 7B launches; prints the names of those that spill registers.
+"""Compiles every form of every kernel that Moshi 7B launches; prints the names of those that spill registers,
+or want more shared memory than there is, which only a launch would tell.
 
 A process of its own, for where kernels are interpreted they cannot be compiled.
 """
@@ -16,13 +17,16 @@ from engine.step.moshi_step import MoshiStep
 
 MOSHI = "random:moshi-7b"
 EXACT = Variant(MOSHI, torch.bfloat16)
+INT8 = Variant(MOSHI, torch.bfloat16, "int8", "int8")
+# Products of up to 8, 16, 32, 64 and 128 rows are cut in different ways.
 STEPS = (
-    (EXACT, 1),
-    (EXACT, 32),
-    (Variant(MOSHI, torch.bfloat16, "int8", "int8"), 1),
-    (Variant(MOSHI, torch.bfloat16, "int8", "int8"), 80),
+    *((EXACT, batch) for batch in (1, 16, 32)),
+    *((INT8, batch) for batch in (1, 16, 32, 64, 80)),
     (Variant(MOSHI, torch.bfloat16, "fp8", "e4m3"), 80),
 )
+
+# Of Hopper, for one program.
+SHARED_MEMORY = 227 * 2**10
 
 
 def prefill(variant: Variant) -> list[Launch]:
@@ -36,7 +40,7 @@ def prefill(variant: Variant) -> list[Launch]:
 
 if __name__ == "__main__":
     launches = [launch for variant, batch in STEPS for launch in record(variant, batch).launches]
-    launches += prefill(EXACT)
+    launches += prefill(EXACT) + prefill(INT8)
     forms = compile_launches(launches)
-    spilling = (form.name for form in forms if form.spilled)
-    sys.stdout.write(" ".join([str(len(forms)), *spilling]))
+    too_large = (form.name for form in forms if form.spilled or form.shared > SHARED_MEMORY)
+    sys.stdout.write(" ".join([str(len(forms)), *too_large]))

@@ -63,7 +63,7 @@ def test_a_product_in_parts_is_the_product(
     monkeypatch.setattr(few_rows, "_WORTH_SPLITTING", 2**12)
     case = Case(rows, 60, 1000, torch.float32, device)
     weight, scale = case.weights(kept)
-    assert few_rows.Tiling.of(rows, 30 if gated else 60, 1000, weight.element_size(), gated).splits > 1
+    assert few_rows.Tiling.of(rows, 30 if gated else 60, 1000, weight.element_size(), 4, gated).splits > 1
     after = {} if gated else {"bias": case.bias, "onto": case.onto}
     expected = product.plain(case.x, weight, scale, rms=case.rms, **after)
     y = few_rows.streamed(case.x, weight, scale, rms=case.rms, gated=gated, **after)
@@ -98,15 +98,17 @@ def test_a_row_of_nan_leaves_its_neighbours_as_they_are(device: torch.device) ->
 @pytest.mark.parametrize(
     ("rows", "itemsize"), [(1, 2), (12, 2), (16, 2), (1, 1), (16, 1), (24, 1), (40, 1), (80, 1), (250, 1)]
 )
-@pytest.mark.parametrize("kilobytes", [99, 163, 227])
-def test_the_tiles_of_the_7b_fit_a_multiprocessor(rows: int, itemsize: int, kilobytes: int) -> None:
+@pytest.mark.parametrize(("kilobytes", "activation"), [(99, 2), (163, 2), (227, 2), (227, 4)])
+def test_the_tiles_of_the_7b_fit_a_multiprocessor(
+    rows: int, itemsize: int, kilobytes: int, activation: int
+) -> None:
     from engine.kernels.few_rows import Tiling
 
     big = [(12288, 4096, False), (4096, 4096, False), (11264, 4096, True), (4096, 11264, False)]
     small = [(3072, 1024, False), (1024, 1024, False), (2816, 1024, True), (1024, 2816, False)]
     for outputs, inputs, gated in [*big, *small, (32000, 4096, False)]:
-        tiling = Tiling.of(rows, outputs, inputs, itemsize, gated, kilobytes * 1024)
+        tiling = Tiling.of(rows, outputs, inputs, itemsize, activation, gated, kilobytes * 1024)
         weights = tiling.outputs * (2 if gated else 1) * itemsize
-        shared = tiling.stages * tiling.inputs * (weights + 2 * tiling.rows)
+        shared = tiling.stages * tiling.inputs * (weights + activation * tiling.rows)
         assert shared <= kilobytes * 1024, tiling
         assert tiling.splits * tiling.span >= inputs > (tiling.splits - 1) * tiling.span

@@ -109,7 +109,9 @@ def test_what_is_written_is_what_the_plain_one_writes(
     turned = None if interleaved is None else turn(window.positions, interleaved)
     query = ring_write.kernel(projected, mine.ring, slots, window, turned)
     expected = ring_write.plain(projected, theirs.ring, slots, window, turned)
-    torch.testing.assert_close(query, expected)
+    # A product that is fused with a sum keeps digits that another one has lost: more where it is large.
+    size = projected.float().abs().amax(dim=-1)[:, :, None, None].clamp(min=1e-30)
+    torch.testing.assert_close(query / size, expected / size, rtol=TOLERANCE[dtype], atol=1e-6)
     # Turned by products that are fused with sums, a key may fall on the other side of a rounding.
     of_keys = {"exact": (1e-2, 1e-5), "int8": (0.0, 1.0), "e4m3": (0.13, 2**-9)}[kv]
     # The interpreter cuts off what is below the smallest normal 8-bit float.

@@ -32,6 +32,7 @@ def test_it_runs_without_what_a_gpu_machine_may_lack_and_notes_what_it_finds(tmp
     kinds = {note["kind"] for note in report["notes"]}
     assert kinds == {"memory", "node of a graph", "product", "attention", "codec"}
     assert report["machine"]["versions"]["torch"]
+    assert report["machine"]["command"].startswith("load_tests.gpu kernels --checkpoint random:tiny")
     assert "codec: way decode" in done.stdout
 
 

@@ -28,7 +28,7 @@ def test_every_level_is_told_and_written_with_all_its_numbers(tmp_path: Path) ->
     said: list[str] = []
     run(TINY, CPU, Options((1, 3), ("empty", 20), 10, 4 * FRAME_S, json_file=file), said.append)
     report = json.loads(file.read_text())
-    assert report["machine"]["command"].startswith("python -m engine")
+    assert "pytest" in report["machine"]["command"]
     assert report["rates"]["read"] > 0
     levels = report["levels"]
     assert [(level["sessions"], level["context"]) for level in levels] == [
@@ -78,11 +78,14 @@ def test_sessions_beyond_the_memory_are_refused_and_miss_every_frame(
     assert "1 sessions refused" in said[-1]
 
 
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError(), RuntimeError("Triton Error [CUDA]: out of memory")]
+)
 def test_a_level_that_memory_does_not_hold_is_an_error_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: RuntimeError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
-        raise torch.OutOfMemoryError
+        raise error
 
     monkeypatch.setattr("engine.bench.ladder.make_runner", full)
     said: list[str] = []
@@ -91,6 +94,15 @@ def test_a_level_that_memory_does_not_hold_is_an_error_of_its_own(
     assert level["error"] == "the device has not enough memory for 1 sessions"
     assert not level["solved"]
     assert "error: the device has not enough memory" in said[-1]
+
+
+def test_what_is_broken_is_not_taken_for_too_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr("engine.bench.ladder.make_runner", broken)
+    with pytest.raises(RuntimeError, match="illegal"):
+        run(TINY, CPU, Options((1,), ("full",), 10, 1.0), print)
 
 
 def test_more_context_than_the_model_sees_is_refused_before_anything_is_measured() -> None:

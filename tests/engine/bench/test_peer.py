@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from engine.bench.peer import lm_arguments, measure_peer, mimi_arguments
+from engine.bench.results import Peer
 from engine.checkpoint.config_file import lm_config, mimi_config
 from engine.checkpoint.random_weights import tiny_lm, tiny_mimi
 from engine.models.config import LMConfig, MimiConfig
@@ -56,3 +57,25 @@ def test_the_reference_is_timed_at_every_number_of_sessions() -> None:
     assert peer.error is None
     assert peer.name == "moshi 0.2.13"
     assert [(level.sessions, level.step.count) for level in peer.levels] == [(1, 3), (3, 3)]
+
+
+def test_a_peer_that_takes_too_long_is_ended_and_what_it_said_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "slow"
+    slow.write_text('#!/bin/sh\necho \'{"name": "moshi 9"}\'\nprintf \'{"sess\'\nexec sleep 60\n')
+    slow.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(slow))
+    monkeypatch.setattr("engine.bench.peer._LONGEST_S", 0.5)
+    assert measure_peer(tiny_lm(), tiny_mimi(), [1], 3, CPU, torch.float32) == Peer(
+        "moshi 9", (), "ended after 0.5 s"
+    )
+
+
+def test_a_peer_that_breaks_says_how_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\ncat > /dev/null\nexit 7\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(broken))
+    peer = measure_peer(tiny_lm(), tiny_mimi(), [1], 3, CPU, torch.float32)
+    assert peer.error == "its process ended with status 7"
