@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from engine.errors import Refused, UserError
+from engine.errors import EngineError, Refused, UserError
 from engine.logs import LogFormat, log_to_stderr
 from engine.models.config import KvPrecision, WeightPrecision
 from engine.output_files import check_writable
-from engine.settings import Device, Dtype, EngineSettings
+from engine.settings import ClientSettings, Device, Dtype, EngineSettings
 
 if TYPE_CHECKING:
     from engine.checkpoint import Model
@@ -39,6 +39,8 @@ WeightsOption = Annotated[
 KvOption = Annotated[
     KvPrecision | None, typer.Option(help="Keys and values as they are, or in 8 bits: exact, int8, e4m3.")
 ]
+TemperatureOption = Annotated[float | None, typer.Option(min=0, help="0 is greedy.")]
+TopKOption = Annotated[int | None, typer.Option(min=1)]
 
 
 def main() -> None:
@@ -51,6 +53,9 @@ def main() -> None:
     except Refused as refusal:
         print(f"refused: {refusal}", file=sys.stderr)
         sys.exit(3)
+    except EngineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 @app.command()
@@ -73,6 +78,21 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
     socket: Annotated[Path | None, typer.Option(help="A Unix socket to listen on as well.")] = None,
     origins: Annotated[str | None, typer.Option(help="Origins of web pages that may open sessions.")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="A certificate: speak TLS.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="The key of that certificate.")] = None,
+    room_share: Annotated[
+        float | None, typer.Option(help="Share of the seats that /api/chat leaves to rooms.")
+    ] = None,
+    chat_line: Annotated[
+        int | None, typer.Option(help="Callers of /api/chat who may wait for a seat.")
+    ] = None,
+    chat_line_seconds: Annotated[float | None, typer.Option(help="How long one of them waits.")] = None,
+    chat_idle_seconds: Annotated[
+        float | None, typer.Option(help="Silence that ends a call of /api/chat.")
+    ] = None,
+    chat_per_address: Annotated[
+        int | None, typer.Option(help="Calls of /api/chat from one address; 0: any number.")
+    ] = None,
     drain_seconds: Annotated[float | None, typer.Option(help="How long SIGTERM waits for calls.")] = None,
     log_format: Annotated[
         LogFormat | None, typer.Option(help="Log lines for people or for machines.")
@@ -91,6 +111,13 @@ def serve(
         port=port,
         socket=socket,
         origins=origins,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        room_share=room_share,
+        chat_line=chat_line,
+        chat_line_seconds=chat_line_seconds,
+        chat_idle_seconds=chat_idle_seconds,
+        chat_per_address=chat_per_address,
         drain_seconds=drain_seconds,
         log_format=log_format,
     )
@@ -116,6 +143,45 @@ def serve(
             )
 
         sys.exit(0 if asyncio.run(until_shut_down()) else 1)
+
+
+@app.command()
+def talk(
+    url: Annotated[
+        str | None, typer.Option(help="The engine. [ENGINE_URL, else ws://127.0.0.1:8998]")
+    ] = None,
+    temperature: TemperatureOption = None,
+    top_k: TopKOption = None,
+    temperature_text: TemperatureOption = None,
+    top_k_text: TopKOption = None,
+    seed: Annotated[int | None, typer.Option(help="Unset: another one each time.")] = None,
+    voice: Annotated[str | None, typer.Option(help="For models that have voices.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="For models that take one.")] = None,
+    microphone: Annotated[str | None, typer.Option(help="Number of a device, or part of its name.")] = None,
+    speakers: Annotated[str | None, typer.Option(help="The same. Headphones keep echo away.")] = None,
+    devices: Annotated[bool, typer.Option("--devices", help="List microphones and speakers.")] = False,
+) -> None:
+    """Talk to an engine that runs, here or elsewhere. Ctrl-C hangs up."""
+    from engine.protocol import SessionRequest
+    from engine.talk import sound_card
+    from engine.talk.command import talk as talk_to
+
+    if devices:
+        print(sound_card.devices())
+        return
+    request = SessionRequest(
+        temperature, top_k, temperature_text, top_k_text, seed, voice=voice, prompt=prompt
+    )
+    card = partial(sound_card.sound_card, microphone, speakers)
+    settings = ClientSettings.load(url=url)
+
+    async def until_hung_up() -> None:
+        hang_up = asyncio.Event()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(name, hang_up.set)
+        await talk_to(settings, request, card, hang_up, sys.stdout)
+
+    asyncio.run(until_hung_up())
 
 
 @app.command()
@@ -206,7 +272,7 @@ def bench(
     plot_file: Annotated[Path | None, typer.Option("--plot", help="Draw the step and its floor.")] = None,
     peer: Annotated[Literal["moshi"] | None, typer.Option(help="Time the reference package as well.")] = None,
     profile: Annotated[bool, typer.Option("--profile", help="Name the ten costliest kernels.")] = False,
-    trace: Annotated[Path | None, typer.Option(help="Write a trace for Perfetto.")] = None,
+    trace: Annotated[Path | None, typer.Option(help="Write a trace of the last level for Perfetto.")] = None,
 ) -> None:
     """Let sessions speak in real time, and time full steps beside what memory allows at best."""
     from engine.bench.command import run as measure

@@ -17,12 +17,14 @@ from yarl import URL
 
 from engine.errors import EngineError, EngineUnreachable, SessionError, SettingError, error_from_wire
 from engine.protocol import (
+    MODEL_PATH,
     SEATS_PATH,
     SESSION_PATH,
     Audio,
     End,
     Ended,
     Event,
+    ModelCard,
     Ready,
     Report,
     SessionRequest,
@@ -93,6 +95,11 @@ class EngineClient:
         async with self._reaching(), self._http.get(self._base.with_path(SEATS_PATH)) as answer:
             body = await answer.json()
         return SeatCount(body["seats"], body["in_calls"], body["reserved"])
+
+    async def model(self) -> ModelCard:
+        """What the engine serves."""
+        async with self._reaching(), self._http.get(self._base.with_path(MODEL_PATH)) as answer:
+            return ModelCard.from_wire(await answer.json())
 
     async def close(self) -> None:
         """Close every connection, those of open sessions too."""

@@ -11,7 +11,10 @@ EngineError
 ├── Refused              nothing is wrong, but not now: exit code 3
 │   ├── EngineFull       every seat is taken
 │   ├── EngineDraining   the engine is going down
-│   └── TooManySessions  opened one after the other, faster than a service needs it
+│   ├── TooManySessions  opened one after the other, faster than a service needs it
+│   ├── TooManyFromAddress  one address has as many calls as one may have
+│   ├── LineFull         every seat is taken, and as many wait for one as may
+│   └── WaitedTooLong    no seat became free in time
 └── EngineUnreachable    nobody answers where the engine should be
 """
 
@@ -125,6 +128,49 @@ class TooManySessions(Refused):
 
     def __str__(self) -> str:
         return "sessions are opened faster than this engine allows: wait a second"
+
+
+@dataclass
+class TooManyFromAddress(Refused):
+    """One address has, or opens, more calls than one may."""
+
+    most: int
+
+    code = "too_many_from_address"
+    http_status = 429
+    retry_after_s = 10
+
+    def __str__(self) -> str:
+        return (
+            f"your address has {self.most} calls already, or opened too many a moment ago: end one or wait, "
+            "or give addresses more with ENGINE_CHAT_PER_ADDRESS"
+        )
+
+
+@dataclass
+class LineFull(Refused):
+    """Every seat is taken, and nobody else may wait for one."""
+
+    waiting: int
+
+    code = "line_full"
+    retry_after_s = 30
+
+    def __str__(self) -> str:
+        return f"all seats are taken and {self.waiting} callers wait for one: try again in half a minute"
+
+
+@dataclass
+class WaitedTooLong(Refused):
+    """No seat became free while a caller waited."""
+
+    seconds: int
+
+    code = "waited_too_long"
+    retry_after_s = 30
+
+    def __str__(self) -> str:
+        return f"no seat became free within {self.seconds} s: call again later"
 
 
 class EngineUnreachable(EngineError):

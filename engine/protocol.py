@@ -17,12 +17,13 @@ from engine.step.frames import FRAME_SAMPLES, SAMPLE_RATE, Sampling
 
 SESSION_PATH = "/v1/session"
 SEATS_PATH = "/v1/seats"
+MODEL_PATH = "/v1/model"
 FRAME_BYTES = 2 * FRAME_SAMPLES
 MAX_MESSAGE_BYTES = 256 * 1024
 _AUDIO_HEADER = struct.Struct("<IIII")
 
 # Range of each sampling parameter: (type, least, most).
-_RANGES: dict[str, tuple[type[int] | type[float], float, float]] = {
+RANGES: dict[str, tuple[type[int] | type[float], float, float]] = {
     "temperature": (float, 0.0, 10.0),
     "top_k": (int, 1, 1 << 20),
     "temperature_text": (float, 0.0, 10.0),
@@ -30,6 +31,7 @@ _RANGES: dict[str, tuple[type[int] | type[float], float, float]] = {
     "seed": (int, 0, (1 << 32) - 1),
 }
 _OTHER_PARAMETERS = ("seat", "voice", "prompt")
+SAMPLING_PARAMETERS = tuple(RANGES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class SessionRequest:
         for name, text in query.items():
             if name in _OTHER_PARAMETERS:
                 given[name] = text
-            elif name in _RANGES:
+            elif name in RANGES:
                 given[name] = _parse_number(name, text)
             else:
                 near = get_close_matches(name, [f.name for f in fields(cls)])
@@ -68,14 +70,14 @@ class SessionRequest:
 
     def sampling(self, defaults: Sampling) -> Sampling:
         """`defaults` with every parameter that the request names."""
-        named = {name: getattr(self, name) for name in _RANGES}
+        named = {name: getattr(self, name) for name in RANGES}
         return Sampling(
             **{name: getattr(defaults, name) if value is None else value for name, value in named.items()}
         )
 
 
 def _parse_number(name: str, text: str) -> float | int:
-    kind, least, most = _RANGES[name]
+    kind, least, most = RANGES[name]
     try:
         value = kind(text)
     except ValueError:
@@ -84,6 +86,20 @@ def _parse_number(name: str, text: str) -> float | int:
         what = "a whole number" if kind is int else "a number"
         raise SessionError(f"{name}={text!r} is not {what} from {least:g} to {most:g}")
     return value
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What an engine serves. `settings` are the parameters of a session that this model takes."""
+
+    model: str
+    model_delay_ms: int
+    settings: tuple[str, ...] = SAMPLING_PARAMETERS
+
+    @classmethod
+    def from_wire(cls, body: Mapping[str, Any]) -> Self:
+        """The card of a JSON answer. Raises KeyError, TypeError."""
+        return cls(str(body["model"]), int(body["model_delay_ms"]), tuple(map(str, body["settings"])))
 
 
 class _JsonMessage:

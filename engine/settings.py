@@ -46,6 +46,20 @@ class EngineSettings(BaseSettings):
     """What clients send as `Authorization: Bearer`; at least 16 characters."""
     origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins of web pages that may open sessions, separated by commas."""
+    tls_cert: Path | None = None
+    """A certificate (PEM, with its chain): the port speaks TLS. The Unix socket does not."""
+    tls_key: Path | None = None
+    """The key of that certificate."""
+    room_share: float = Field(default=0.0, ge=0, le=1)
+    """The share of the seats that callers of `/api/chat` leave to rooms."""
+    chat_line: int = Field(default=32, ge=0, le=1000)
+    """How many callers of `/api/chat` may wait for a seat."""
+    chat_line_seconds: float = Field(default=300.0, ge=0)
+    """How long one of them waits at most."""
+    chat_idle_seconds: float = Field(default=60.0, gt=0)
+    """After how long without sound a call of `/api/chat` is ended."""
+    chat_per_address: int = Field(default=8, ge=0)
+    """Calls of `/api/chat` from one address at a time, on or waiting; 0: any number, as behind a proxy."""
     drain_seconds: float = Field(default=3600.0, ge=0)
     """How long a SIGTERM waits for the calls that are on."""
     log_format: LogFormat = "plain"
@@ -74,6 +88,13 @@ class EngineSettings(BaseSettings):
         return token
 
     @model_validator(mode="after")
+    def _certified(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            missing = "ENGINE_TLS_KEY" if self.tls_key is None else "ENGINE_TLS_CERT"
+            raise ValueError(f"TLS needs a certificate and its key: set {missing} as well")
+        return self
+
+    @model_validator(mode="after")
     def _guarded(self) -> Self:
         if self.token is None and not is_loopback(self.host):
             raise ValueError(
@@ -83,6 +104,24 @@ class EngineSettings(BaseSettings):
         return self
 
 
-# URL is the worker's, which shares the prefix.
-NAMES = (*(name.upper() for name in EngineSettings.model_fields), "URL")
+class ClientSettings(BaseSettings):
+    """Where a client of the engine finds it, and how it is let in. The worker has both names as well."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_file=ENV_FILE, frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    url: str = "ws://127.0.0.1:8998"
+    """`ws://host:port`, `wss://host:port` or `unix:/path`."""
+    token: SecretStr | None = None
+    """What the engine wants to see."""
+
+    @classmethod
+    def load(cls, **options: Any) -> Self:
+        """As `EngineSettings.load`."""
+        reject_unknown(ENV_PREFIX, NAMES)
+        return load_settings(cls, options)
+
+
+NAMES = tuple(name.upper() for name in (*EngineSettings.model_fields, "url"))
 """Every setting that begins with ENV_PREFIX, without it."""

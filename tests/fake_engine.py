@@ -3,18 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from aiohttp import WSMsgType, web
 
 from engine.errors import EngineFull
 from engine.protocol import (
     FRAME_BYTES,
+    MODEL_PATH,
     SEATS_PATH,
     SESSION_PATH,
     Audio,
     Ended,
     Event,
+    ModelCard,
     Ready,
     Report,
     SessionRequest,
@@ -35,6 +37,7 @@ class FakeEngine:
     words: dict[int, str] = field(default_factory=dict)
     stalled: bool = False
     parting_s: float = 0.0
+    card: ModelCard = field(default_factory=lambda: ModelCard("fake", 80))
     url: str = ""
     reserved: set[str] = field(default_factory=set)
     released: list[str] = field(default_factory=list)
@@ -64,6 +67,9 @@ class FakeEngine:
             {"seats": self.seats, "in_calls": self.in_calls, "reserved": len(self.reserved)}
         )
 
+    async def model(self, _request: web.Request) -> web.Response:
+        return web.json_response(asdict(self.card))
+
     async def reserve(self, request: web.Request) -> web.Response:
         if self._is_full():
             return self._refusal()
@@ -85,7 +91,8 @@ class FakeEngine:
         await socket.prepare(request)
         self.requests.append(asked)
         self.sockets.append(socket)
-        await socket.send_str(Ready(f"s{len(self.requests)}", "fake", 0, 80).to_wire())
+        ready = Ready(f"s{len(self.requests)}", self.card.model, 0, self.card.model_delay_ms)
+        await socket.send_str(ready.to_wire())
         try:
             self.ends.append(await self._converse(request, socket))
         finally:
@@ -93,16 +100,18 @@ class FakeEngine:
         return socket
 
     async def _converse(self, request: web.Request, socket: web.WebSocketResponse) -> str:
-        last, number = bytes(FRAME_BYTES), 0
+        last, number, heard = bytes(FRAME_BYTES), 0, b""
         async for message in socket:
             if message.type is WSMsgType.BINARY:
                 self.frames.append(message.data)
                 if self.stalled:
                     continue
-                await socket.send_bytes(Audio(number, 0, 0, last).to_wire())
-                if number in self.words:
-                    await socket.send_str(Text(number, self.words[number]).to_wire())
-                last, number = message.data, number + 1
+                heard += message.data
+                while len(heard) >= FRAME_BYTES:
+                    await socket.send_bytes(Audio(number, 0, 0, last).to_wire())
+                    if number in self.words:
+                        await socket.send_str(Text(number, self.words[number]).to_wire())
+                    last, heard, number = heard[:FRAME_BYTES], heard[FRAME_BYTES:], number + 1
             elif isinstance(report := parse_client_message(message.data), Report):
                 self.reports.append(report)
             else:
@@ -128,6 +137,7 @@ async def serving(engine: FakeEngine, port: int = 0) -> AsyncIterator[FakeEngine
     app.add_routes(
         [
             web.get(SESSION_PATH, engine.session),
+            web.get(MODEL_PATH, engine.model),
             web.get(SEATS_PATH, engine.count),
             web.post(SEATS_PATH, engine.reserve),
             web.delete(SEATS_PATH + "/{id}", engine.release),

@@ -1,13 +1,17 @@
 """The engine's HTTP surface: sessions and seats for those with the token, health and metrics for
 everybody."""
 
+from dataclasses import asdict
+
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from engine.errors import EngineError, Refused, SessionError
-from engine.protocol import SEATS_PATH, SESSION_PATH
+from engine.protocol import MODEL_PATH, SEATS_PATH, SESSION_PATH
 from engine.service.auth import guard
+from engine.service.chat_query import CHAT_PATH
+from engine.service.chat_socket import ChatSocket
 from engine.service.metrics import Metrics
 from engine.service.seats import Seats
 from engine.service.session_socket import SessionSocket
@@ -20,6 +24,7 @@ def build_app(
     sessions: Sessions,
     seats: Seats,
     metrics: Metrics,
+    chat: ChatSocket,
     token: str | None,
     origins: tuple[str, ...],
 ) -> web.Application:
@@ -46,6 +51,9 @@ def build_app(
             {"seats": seats.total, "in_calls": seats.in_calls, "reserved": seats.reserved}
         )
 
+    async def model(_request: web.Request) -> web.Response:
+        return web.json_response(asdict(sessions.card))
+
     async def healthz(_request: web.Request) -> web.Response:
         return _status("broken" if sessions.state == "broken" else "ok")
 
@@ -57,15 +65,18 @@ def build_app(
 
     app.add_routes(
         [
+            web.get(CHAT_PATH, chat.handle),
             web.get(SESSION_PATH, SessionSocket(sessions, metrics).handle),
             web.post(SEATS_PATH, reserve),
             web.get(SEATS_PATH, count),
             web.delete(SEATS_PATH + "/{id}", release),
+            web.get(MODEL_PATH, model),
             web.get("/healthz", healthz),
             web.get("/readyz", readyz),
             web.get("/metrics", metrics_page),
         ]
     )
+    app.on_cleanup.append(chat.close)
     return app
 
 

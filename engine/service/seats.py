@@ -27,6 +27,11 @@ class Seats:
         self._expiries = {seat: expiry for seat, expiry in self._expiries.items() if expiry > now}
         return len(self._expiries)
 
+    @property
+    def free(self) -> int:
+        """How many seats are neither in calls nor kept."""
+        return self.total - self.in_calls - self.reserved
+
     def reserve(self, seat: str, ttl_s: float) -> None:
         """Keep a seat for `ttl_s` seconds; the same id again renews it. Raises EngineFull, SessionError."""
         if not _SEAT_ID.fullmatch(seat):
@@ -57,5 +62,5 @@ class Seats:
         self.in_calls -= 1
 
     def _check_free(self) -> None:
-        if self.in_calls + self.reserved >= self.total:
+        if self.free <= 0:
             raise EngineFull(self.total, self.in_calls, self.reserved)

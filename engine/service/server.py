@@ -11,11 +11,15 @@ from pathlib import Path
 from aiohttp import web
 
 from engine.errors import EngineError, SettingError
+from engine.service.address_limit import AddressLimit
 from engine.service.app import build_app
+from engine.service.chat_line import WaitingLine
+from engine.service.chat_socket import ChatSocket
 from engine.service.metrics import Metrics
 from engine.service.seats import Seats
 from engine.service.sessions import ServedModel, Sessions
-from engine.settings import EngineSettings
+from engine.service.tls import server_tls
+from engine.settings import ENV_PREFIX, EngineSettings
 from engine.step.frames import StepResult
 from engine.step.loop import Runner, StepLoop
 from engine.step.measure import StepTimes
@@ -31,8 +35,9 @@ _POLL_S = 0.1
 def bound(settings: EngineSettings) -> Iterator[list[socket.socket]]:
     """The sockets, taken before the model is loaded and given back at the end.
 
-    Raises SettingError if an address cannot be had.
+    Raises SettingError if an address cannot be had, or TLS cannot be spoken there.
     """
+    server_tls(settings.tls_cert, settings.tls_key, ENV_PREFIX)
     with ExitStack() as until_the_end:
         try:
             family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
@@ -94,6 +99,7 @@ async def serve(
     times: of the runner, where it has been measured.
     """
     events = asyncio.get_running_loop()
+    tls = server_tls(settings.tls_cert, settings.tls_key, ENV_PREFIX)
     seats = Seats(slots)
     metrics = Metrics(seats)
     if times is not None:
@@ -113,16 +119,30 @@ async def serve(
         shutdown.request()
 
     token = settings.token.get_secret_value() if settings.token else None
-    app = build_app(sessions, seats, metrics, token, settings.origins)
+    line = WaitingLine(
+        sessions,
+        seats,
+        metrics,
+        places=settings.chat_line,
+        patience_s=settings.chat_line_seconds,
+        room_share=settings.room_share,
+    )
+    addresses = AddressLimit(settings.chat_per_address)
+    chat = ChatSocket(sessions, line, addresses, metrics, settings.chat_idle_seconds)
+    app = build_app(sessions, seats, metrics, chat, token, settings.origins)
     web_runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST_WORDS_S)
     await web_runner.setup()
     steps = StepLoop(runner, queue, deliver, fail)
     steps.start()
     try:
         for listening in sockets:
-            await web.SockSite(web_runner, listening).start()
+            encrypted = tls if listening is sockets[0] else None
+            await web.SockSite(web_runner, listening, ssl_context=encrypted).start()
         host, port = sockets[0].getsockname()[:2]
-        log.info("ready", extra={"model": model.name, "seats": seats.total, "url": f"ws://{host}:{port}"})
+        scheme = "wss" if tls else "ws"
+        log.info(
+            "ready", extra={"model": model.name, "seats": seats.total, "url": f"{scheme}://{host}:{port}"}
+        )
         await shutdown.requested.wait()
         if sessions.state == "open":
             await _drain(sessions, seats, settings.drain_seconds, shutdown.hurried)

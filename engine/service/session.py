@@ -8,14 +8,9 @@ import numpy as np
 
 from engine.errors import SessionError
 from engine.protocol import FRAME_BYTES, Audio, Ended, Event, Failure, Text
-from engine.service.rate_limit import RateLimit
-from engine.step.frames import SAMPLE_RATE, Frame, SlotRef, StepResult
+from engine.service.pace import Pace
+from engine.step.frames import Frame, SlotRef, StepResult
 
-# A client speaks in real time, after a stall of its network faster for a while.
-_BYTES_PER_SECOND = 1.25 * 2 * SAMPLE_RATE
-_BURST_BYTES = 10 * 2 * SAMPLE_RATE
-_MESSAGES_PER_SECOND = 250.0
-_BURST_MESSAGES = 2500.0
 _MAX_UNSENT_EVENTS = 500
 
 
@@ -39,15 +34,11 @@ class Session:
         self._sound = bytearray()
         self._frames = 0
         self.ended = asyncio.Event()
-        self._bytes_limit = RateLimit(_BYTES_PER_SECOND, _BURST_BYTES, clock)
-        self._message_limit = RateLimit(_MESSAGES_PER_SECOND, _BURST_MESSAGES, clock)
+        self._pace = Pace(clock)
 
     def count_message(self) -> None:
         """A message has come. Raises SessionError when they come too fast."""
-        if not self._message_limit.take(1):
-            raise SessionError(
-                f"more than {_MESSAGES_PER_SECOND:g} messages a second: send sound in pieces of 10 to 100 ms"
-            )
+        self._pace.message()
 
     def receive(self, pcm: bytes) -> None:
         """PCM s16le mono 24 kHz, any length; lost after the end.
@@ -56,8 +47,7 @@ class Session:
         """
         if self.ended.is_set():
             return
-        if not self._bytes_limit.take(len(pcm)):
-            raise SessionError("sound comes faster than real time: send 24000 samples (48000 bytes) a second")
+        self._pace.sound(len(pcm))
         self._sound += pcm
         complete_at = self._clock()
         while len(self._sound) >= FRAME_BYTES:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from engine.errors import EngineDraining, EngineError, Refused, SessionError, TooManySessions
-from engine.protocol import Failure, Ready, Report, SessionRequest
+from engine.protocol import Failure, ModelCard, Ready, Report, SessionRequest
 from engine.service.latency_window import QUANTILES
 from engine.service.metrics import Metrics, SessionLatency
 from engine.service.rate_limit import RateLimit
@@ -62,6 +62,11 @@ class Sessions:
         """How many sessions are live."""
         return len(self._live)
 
+    @property
+    def card(self) -> ModelCard:
+        """What a client may know of the model before a session."""
+        return ModelCard(self._model.name, round(1000 * FRAME_S * self._model.delay_frames))
+
     def reserve(self, seat: str, ttl_s: float) -> None:
         """Keep a seat. Raises a refusal, or SessionError."""
         with self._admission():
@@ -69,12 +74,10 @@ class Sessions:
 
     def open(self, request: SessionRequest) -> tuple[Session, Ready]:
         """A session, and what its client is told first. Raises a refusal, or SessionError."""
-        for name, value in (("voice", request.voice), ("prompt", request.prompt)):
-            if value is not None:
-                raise SessionError(f"{self._model.name} takes no {name}: leave it out")
+        self.check(request)
         with self._admission(promised=self._seats.holds(request.seat)):
             self._seats.enter(request.seat)
-        sampling = request.sampling(self._model.sampling)
+        sampling = self.sampling(request)
         if request.seed is None:
             sampling = replace(sampling, seed=secrets.randbits(32))
         session = Session(
@@ -84,8 +87,18 @@ class Sessions:
         self._queue.join(Join(session.slot, sampling))
         self._metrics.begin(session.id)
         log.info("call began", extra={"session": session.id})
-        delay_ms = round(1000 * FRAME_S * self._model.delay_frames)
-        return session, Ready(session.id, self._model.name, sampling.seed, delay_ms)
+        card = self.card
+        return session, Ready(session.id, card.model, sampling.seed, card.model_delay_ms)
+
+    def check(self, request: SessionRequest) -> None:
+        """Raise SessionError for what this model does not take."""
+        for name, value in (("voice", request.voice), ("prompt", request.prompt)):
+            if value is not None:
+                raise SessionError(f"{self._model.name} takes no {name}: leave it out")
+
+    def sampling(self, request: SessionRequest) -> Sampling:
+        """How a session of this request draws; without a seed of its own, 0 stands for any."""
+        return request.sampling(self._model.sampling)
 
     def close(self, session: Session, reason: str, failure: EngineError | None = None) -> None:
         """End a session; its seat is free at once. A session that has ended already stays as it is."""

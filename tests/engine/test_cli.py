@@ -123,6 +123,7 @@ def test_fewer_codebooks_are_a_prefix_of_all(engine: Command, recording: Path, t
         (("quality", "IN", "--json", "/no/such/table"), "cannot write /no/such/table"),
         (("serve", "--host", "0.0.0.0"), "set ENGINE_TOKEN"),
         (("serve", "--slots", "0"), "ENGINE_SLOTS"),
+        (("talk", "--url", "http://localhost"), "is not an address: give ws://host:port"),
     ],
 )
 def test_what_the_user_got_wrong_is_one_line_and_exit_code_2(
@@ -189,6 +190,15 @@ def test_the_plan_says_what_each_precision_takes_and_what_fits(
     exact, int8 = map(int, line[1:])
     assert 75 < exact < int8 < 100
     assert engine("plan", "--checkpoint", "./nowhere") == 2
+
+
+def test_an_engine_that_is_not_there_is_one_line_and_exit_code_1(
+    engine: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert engine("talk", "--url", "ws://127.0.0.1:1") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: no engine answers at ws://127.0.0.1:1")
+    assert error.count("\n") == 1
 
 
 def test_a_sigterm_while_the_model_is_loaded_ends_quietly(

@@ -4,7 +4,7 @@ import pytest
 
 from engine.environment import is_loopback
 from engine.errors import SettingError
-from engine.settings import EngineSettings
+from engine.settings import ClientSettings, EngineSettings
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +51,9 @@ def test_the_workers_address_of_the_engine_is_no_typo(monkeypatch: pytest.Monkey
         ({"device": "gpu"}, "ENGINE_DEVICE='gpu': Input should be 'auto', 'cpu', 'cuda' or 'mps'"),
         ({"port": 70000}, "ENGINE_PORT=70000"),
         ({"drain_seconds": -1}, "ENGINE_DRAIN_SECONDS=-1"),
+        ({"room_share": 1.5}, "ENGINE_ROOM_SHARE=1.5: Input should be less than or equal to 1"),
+        ({"chat_line": -1}, "ENGINE_CHAT_LINE=-1"),
+        ({"chat_idle_seconds": 0}, "ENGINE_CHAT_IDLE_SECONDS=0"),
         ({"weights": "q8"}, "ENGINE_WEIGHTS='q8': Input should be 'exact', 'int8' or 'fp8'"),
         ({"kv": "fp8"}, "ENGINE_KV='fp8': Input should be 'exact', 'int8' or 'e4m3'"),
     ],
@@ -87,3 +90,21 @@ def test_an_empty_variable_is_none_at_all(monkeypatch: pytest.MonkeyPatch) -> No
 def test_origins_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENGINE_ORIGINS", "https://a.example, https://b.example,")
     assert EngineSettings.load().origins == ("https://a.example", "https://b.example")
+
+
+def test_a_client_looks_for_the_engine_of_this_machine_unless_it_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("ENGINE_URL", raising=False)
+    assert ClientSettings.load().url == f"ws://127.0.0.1:{EngineSettings.load().port}"
+    (tmp_path / ".env.local").write_text(
+        "ENGINE_URL=ws://10.0.0.7:8998\nENGINE_TOKEN=a-secret-of-some-length\n"
+    )
+    settings = ClientSettings.load(url=None)
+    assert settings.url == "ws://10.0.0.7:8998"
+    assert settings.token is not None
+    assert settings.token.get_secret_value() == "a-secret-of-some-length"
+    assert ClientSettings.load(url="unix:/run/engine").url == "unix:/run/engine"
+    monkeypatch.setenv("ENGINE_URI", "ws://10.0.0.7:8998")
+    with pytest.raises(SettingError, match="did you mean ENGINE_URL"):
+        ClientSettings.load()

@@ -273,10 +273,10 @@ async def test_a_promised_seat_is_kept_while_others_open_too_fast(start_engine: 
 @pytest.fixture
 def no_rate_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     for limit in ("_BYTES_PER_SECOND", "_BURST_BYTES", "_MESSAGES_PER_SECOND", "_BURST_MESSAGES"):
-        monkeypatch.setattr(f"engine.service.session.{limit}", 1e12)
+        monkeypatch.setattr(f"engine.service.pace.{limit}", 1e12)
 
 
-async def deaf_client(engine: RunningEngine) -> asyncio.StreamWriter:
+async def deaf_client(engine: RunningEngine, path: str = "/v1/session") -> asyncio.StreamWriter:
     """A client that talks and reads nothing, with as little room for answers as the system allows."""
     deaf = socket.socket()
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -284,7 +284,7 @@ async def deaf_client(engine: RunningEngine) -> asyncio.StreamWriter:
     deaf.setblocking(False)
     _reader, writer = await asyncio.open_connection(sock=deaf, limit=1024)
     head = "".join(f"{name}: {value}\r\n" for name, value in UPGRADE.items())
-    writer.write(f"GET /v1/session HTTP/1.1\r\nHost: engine\r\n{head}\r\n".encode())
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: engine\r\n{head}\r\n".encode())
     return writer
 
 
@@ -295,12 +295,14 @@ async def talk(writer: asyncio.StreamWriter, frames: int) -> None:
 
 
 @pytest.mark.usefixtures("no_rate_limits")
+@pytest.mark.parametrize("path", ["/v1/session", "/api/chat"])
 async def test_a_client_that_does_not_read_is_cut_off(
-    start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch
+    start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     monkeypatch.setattr("engine.service.session_socket._LAST_WORDS_S", 0.1)
+    monkeypatch.setattr("engine.service.chat_call.LAST_WORDS_S", 0.1)
     async with start_engine(slots=1) as engine:
-        deaf = await deaf_client(engine)
+        deaf = await deaf_client(engine, path)
         with pytest.raises(ConnectionError):
             await asyncio.wait_for(talk(deaf, 1_000_000), 30)
         assert (await engine.client.seats()).in_calls == 0
@@ -500,6 +502,15 @@ async def test_an_engine_that_hangs_is_lost_after_a_heartbeat(monkeypatch: pytes
         session = await client.open(SessionRequest())
         with pytest.raises(EngineUnreachable, match="was lost"):
             await asyncio.wait_for(events(session), 5)
+
+
+async def test_a_client_learns_what_is_served_before_a_session(engine: RunningEngine) -> None:
+    card = await engine.client.model()
+    session = await engine.client.open(SessionRequest())
+    assert (session.ready.model, session.ready.model_delay_ms) == (card.model, card.model_delay_ms)
+    assert {"temperature", "seed"} <= set(card.settings)
+    assert "voice" not in card.settings, "which Moshi has none of"
+    await session.close()
 
 
 async def test_nobody_at_the_address_is_an_error_that_says_so() -> None:

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from worker.trim import KEPT_S, PlayoutTrim
+from engine.trim import KEPT_S, PlayoutTrim
 
 FRAME_S = 0.08
 SILENT, LOUD = -math.inf, -20.0

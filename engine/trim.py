@@ -6,8 +6,8 @@ sits in the track's queue longer than it needs to, some of it can go, and silenc
 
 from collections import deque
 
+from engine.level import SILENCE_DB
 from engine.step.frames import FRAME_S, SAMPLE_RATE
-from worker.level import SILENCE_DB
 
 KEPT_S = 0.040
 """Headroom that stays: about the jitter of a healthy machine."""
