@@ -8,8 +8,8 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.engine_child import end_with_parent
@@ -26,23 +26,23 @@ class Part:
     """One process of the stack.
 
     `ready` is the text in its output that says it serves. `ports` are those of 127.0.0.1 (TCP) that it will
-    listen on, and `without` tells the user how to do without them. It is given up if it does not serve
+    listen on, each with what the user can do to get along without it. It is given up if it does not serve
     `ready_within_s` after its start; None waits for as long as it lives. Its output goes to `log`, and to the
-    terminal if `shown`.
+    terminal if `shown`. `environment` is added to ours.
     """
 
     name: str
     command: Sequence[str]
     ready: str
     log: Path
-    ports: Sequence[int] = ()
-    without: str = "choose another"
+    ports: Mapping[int, str] = field(default_factory=dict)
     ready_within_s: float | None = None
     shown: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def check_ports(self) -> None:
         """Raises StackError where somebody listens on one of the ports already."""
-        for port in self.ports:
+        for port, without in self.ports.items():
             with socket.socket() as probe:
                 # Without it, a port that was in use a moment ago counts as taken.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -51,7 +51,7 @@ class Part:
                 except OSError:
                     raise StackError(
                         f"port {port}, which the {self.name} needs, is taken: "
-                        f"stop what listens there, or {self.without}"
+                        f"stop what listens there, or {without}"
                     ) from None
 
 
@@ -71,6 +71,7 @@ class Running:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
+                env={**os.environ, **part.environment},
                 # A session of its own: a Ctrl-C reaches the stack alone, which passes it on in its own order.
                 start_new_session=True,
                 # Nor does a stack that is killed leave it behind.

@@ -10,7 +10,7 @@ from livekit import rtc
 
 from engine.protocol import Audio
 from engine.step.frames import FRAME_S, SAMPLE_RATE
-from worker.trim import PlayoutTrim
+from engine.trim import PlayoutTrim
 
 TRACK_NAME = "moshi"
 QUEUE_MS = 200

@@ -4,19 +4,22 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from livekit import rtc
 
 from engine.client import EngineClient, EngineSession
 from engine.errors import EngineError, EngineUnreachable
+from engine.level import level_db
 from engine.protocol import Audio, Ended, Failure, Report, SessionRequest, Text
-from worker.agent_state import SpeechDetector, State, StateSign
+from worker import agent_state, attributes
+from worker.agent_state import SpeechDetector, State
+from worker.attributes import Attributes
 from worker.audio_in import AudioIn
 from worker.audio_out import AudioOut
 from worker.jitter import JitterGauge
-from worker.level import level_db
+from worker.latency import INTERVAL_S, CallLatency
 from worker.people import FirstCaller
 from worker.transcript import Transcript
 
@@ -26,6 +29,7 @@ NOTICE_S = 60.0
 ARRIVAL_S = 60.0
 HANG_UP_TIMEOUT_S = 2.0
 LAST_WORDS_TIMEOUT_S = 2.0
+NOTHING_SPECIAL = SessionRequest()
 UNANSWERED_FRAMES = 5
 """As many frames the engine may owe us. If it is further behind, sound is lost: else it would stay behind."""
 
@@ -78,22 +82,24 @@ class Call:
         room: rtc.Room,
         engine: EngineClient,
         limits: CallLimits,
+        wanted: SessionRequest = NOTHING_SPECIAL,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._id = call_id
         self._room = room
         self._engine = engine
         self._limits = limits
+        self._wanted = replace(wanted, seat=call_id)
         self._clock = clock
         self._caller = FirstCaller(room)
         self._audio_in = AudioIn(clock=clock)
         self._jitter = JitterGauge()
         self._speech = SpeechDetector()
+        self._latency = CallLatency()
         self._arrived_at: dict[int, float] = {}
         self._session_id = ""
         self._frames_sent = 0
         self._unanswered = asyncio.Semaphore(UNANSWERED_FRAMES)
-        self._frames_played = 0
         self._over: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
         room.on("disconnected", self._on_disconnected)
 
@@ -103,7 +109,7 @@ class Call:
         audio_out = await AudioOut.publish(self._room.local_participant)
         reason = Reason.FAILED
         try:
-            session = await self._engine.open(SessionRequest(seat=self._id))
+            session = await self._engine.open(self._wanted)
             self._session_id = session.ready.session
             log.info("call began", extra={"call": self._id, "session": self._session_id})
             reason = await self._converse(session, audio_out)
@@ -133,8 +139,10 @@ class Call:
     async def _converse(self, session: EngineSession, audio_out: AudioOut) -> Reason:
         me = self._room.local_participant
         transcript = Transcript(me, audio_out.track_sid)
-        sign = StateSign(me)
-        sign.show(State.LISTENING)
+        sign = Attributes(me, attributes.AT_ONCE)
+        sign.show(agent_state.ATTRIBUTE, State.LISTENING)
+        sign.show(attributes.MODEL, session.ready.model)
+        sign.show(attributes.MODEL_DELAY_MS, str(session.ready.model_delay_ms))
         try:
             async with asyncio.TaskGroup() as pumps:
                 answering = pumps.create_task(self._answer(session, audio_out, transcript, sign))
@@ -146,6 +154,7 @@ class Call:
                     pumps.create_task(self._watch_time(transcript)),
                     pumps.create_task(transcript.run()),
                     pumps.create_task(sign.run()),
+                    pumps.create_task(self._tell_latency(sign)),
                 ]
                 reason = await asyncio.shield(self._over)
                 for task in others:
@@ -185,7 +194,7 @@ class Call:
             await session.send(frame.pcm)
 
     async def _answer(
-        self, session: EngineSession, audio_out: AudioOut, transcript: Transcript, sign: StateSign
+        self, session: EngineSession, audio_out: AudioOut, transcript: Transcript, sign: Attributes
     ) -> None:
         try:
             async for event in session:
@@ -206,7 +215,7 @@ class Call:
                         )
                     case Ended():
                         self.hang_up(Reason.ENGINE_ENDED)
-                sign.show(self._speech.state)
+                sign.show(agent_state.ATTRIBUTE, self._speech.state)
         except EngineError as lost:
             log.error(
                 "the engine was lost", extra={"call": self._id, "reason": lost.code, "detail": str(lost)}
@@ -215,18 +224,24 @@ class Call:
 
     async def _play(self, session: EngineSession, audio_out: AudioOut) -> None:
         async for played in audio_out.play():
-            self._frames_played += 1
             arrived_at = self._arrived_at.pop(played.frame, None)
             if arrived_at is not None:
-                jitter_s = self._jitter.latest_s
+                jitter_s, worker_s = self._jitter.latest_s, played.handed_at - arrived_at
+                self._latency.add(jitter_s or 0.0, worker_s, played.queued_s)
                 await session.report(
                     Report(
                         played.frame,
-                        worker_us=_microseconds(played.handed_at - arrived_at),
+                        worker_us=_microseconds(worker_s),
                         playout_us=_microseconds(played.queued_s),
                         jitter_us=None if jitter_s is None else _microseconds(jitter_s),
                     )
                 )
+
+    async def _tell_latency(self, sign: Attributes) -> None:
+        while True:
+            await asyncio.sleep(INTERVAL_S)
+            if self._latency.frames:
+                sign.show(attributes.LATENCY, self._latency.to_json())
 
     async def _watch_caller(self) -> None:
         await self._caller.left.wait()
@@ -253,7 +268,7 @@ class Call:
             "session": self._session_id,
             "reason": str(reason),
             "seconds": round(self._clock() - began_at, 1),
-            "frames": self._frames_played,
+            "frames": self._latency.frames,
             "dropped": self._audio_in.dropped,
             "left_out_ms": round(audio_out.left_out_s * 1000),
         }

@@ -16,6 +16,7 @@ from engine.errors import EngineError, Refused
 from engine.step.frames import SAMPLE_RATE
 from worker import agent_state, transcript
 from worker.settings import LiveKitSettings
+from worker.tokens import caller_token
 
 SPEAKING_RATE = 48_000
 AGENT_TIMEOUT_S = 10.0
@@ -37,10 +38,10 @@ class NoAgent(Refused):
 class NoConnection(EngineError):
     """The LiveKit server let the caller in, but no sound can pass."""
 
-    def __init__(self, settings: LiveKitSettings, error: rtc.ConnectError) -> None:
+    def __init__(self, url: str, error: rtc.ConnectError) -> None:
         reason = " ".join(error.message.split())
         super().__init__(
-            f"no connection to a room at {settings.livekit_url} ({reason}): do the ports that the server "
+            f"no connection to a room at {url} ({reason}): do the ports that the server "
             "uses for media, which its configuration names, let us through?"
         )
 
@@ -89,12 +90,21 @@ class Caller:
 
         Raises NoConnection.
         """
+        async with cls.enter(settings.livekit_url, token(settings, room_name), on_text) as caller:
+            yield caller
+
+    @classmethod
+    @asynccontextmanager
+    async def enter(
+        cls, url: str, token: str, on_text: Callable[[str], None] = lambda text: None
+    ) -> AsyncIterator["Caller"]:
+        """A caller in the room that the token names until the block is left. Raises NoConnection."""
         room = rtc.Room()
         caller = cls(room, on_text)
         try:
-            await room.connect(settings.livekit_url, token(settings, room_name))
+            await room.connect(url, token)
         except rtc.ConnectError as error:
-            raise NoConnection(settings, error) from None
+            raise NoConnection(url, error) from None
         try:
             await caller._publish()
             yield caller
@@ -122,6 +132,12 @@ class Caller:
         self._said.clear()
         self._to_say = pcm
         await self._said.wait()
+
+    @property
+    def agent_attributes(self) -> dict[str, str]:
+        """What the agent tells the room about itself, nothing while there is none."""
+        agents = [person for person in self._room.remote_participants.values() if _is_agent(person)]
+        return dict(agents[0].attributes) if agents else {}
 
     @property
     def heard(self) -> NDArray[np.int16]:
@@ -210,9 +226,7 @@ def new_room() -> str:
 def token(settings: LiveKitSettings, room_name: str) -> str:
     """A token for one caller in one room, which asks for the named agent if there is a name."""
     identity = f"caller-{uuid.uuid4().hex[:8]}"
-    grant = api.VideoGrants(room_join=True, room=room_name)
-    made = api.AccessToken(settings.livekit_api_key, settings.livekit_api_secret.get_secret_value())
-    made = made.with_identity(identity).with_grants(grant)
+    made = caller_token(settings, room_name, identity)
     if settings.livekit_agent_name:
         dispatch = api.RoomAgentDispatch(agent_name=settings.livekit_agent_name)
         made = made.with_room_config(api.RoomConfiguration(agents=[dispatch]))

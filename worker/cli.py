@@ -59,6 +59,24 @@ def serve(
     port: Annotated[
         int | None, typer.Option(help="Port of the health check: 8081, for dev any free one. [WORKER_PORT]")
     ] = None,
+    web_host: Annotated[
+        str | None, typer.Option(help="Address of the web page: 127.0.0.1. [WORKER_WEB_HOST]")
+    ] = None,
+    web_port: Annotated[
+        int | None,
+        typer.Option(help="Port of the web page: for dev 8080, else there is none. [WORKER_WEB_PORT]"),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="Certificate of the web page, PEM. [WORKER_TLS_CERT]")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its key, PEM. [WORKER_TLS_KEY]")] = None,
+    calls_checked_upstream: Annotated[
+        bool | None,
+        typer.Option(
+            "--calls-checked-upstream",
+            help="A proxy in front checks who may call. [WORKER_CALLS_CHECKED_UPSTREAM]",
+        ),
+    ] = None,
 ) -> None:
     """Run the worker until it is told to stop."""
     from worker.service import serve
@@ -83,6 +101,11 @@ def serve(
                 worker_max_call_seconds=max_call_seconds,
                 worker_host=host,
                 worker_port=port,
+                worker_web_host=web_host,
+                worker_web_port=web_port,
+                worker_tls_cert=tls_cert,
+                worker_tls_key=tls_key,
+                worker_calls_checked_upstream=calls_checked_upstream,
             ),
             drains=drains,
         )

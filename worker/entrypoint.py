@@ -5,6 +5,7 @@ import logging
 
 from livekit.agents import AutoSubscribe, JobContext
 
+from worker import session_parameters
 from worker.call import Call, CallLimits, Reason
 from worker.settings import WorkerSettings, open_engine
 
@@ -16,7 +17,13 @@ async def entrypoint(context: JobContext) -> None:
     settings = WorkerSettings.load()
     await context.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE)
     engine = open_engine(settings)
-    call = Call(context.job.id, context.room, engine, CallLimits(settings.worker_max_call_seconds))
+    call = Call(
+        context.job.id,
+        context.room,
+        engine,
+        CallLimits(settings.worker_max_call_seconds),
+        session_parameters.from_metadata(context.job.metadata),
+    )
 
     async def run() -> None:
         reason = Reason.FAILED

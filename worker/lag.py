@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.level import SPEECH_DB
 from engine.step.frames import SAMPLE_RATE
-from worker.level import SPEECH_DB
 
 _HOP_S = 0.01
 _HOP = round(SAMPLE_RATE * _HOP_S)

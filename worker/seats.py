@@ -9,8 +9,8 @@ from typing import Any
 from livekit.agents import AssignmentTimeoutError, JobRequest
 
 from engine.client import EngineClient, SeatCount
-from engine.errors import EngineError, SettingError
-from worker import agent_state
+from engine.errors import EngineError, SessionError, SettingError
+from worker import attributes, session_parameters
 from worker.settings import WorkerSettings, open_engine
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,10 @@ class Seats:
         """The last known load. LiveKit asks from another thread, and never again if this raises."""
         return self._load
 
+    def is_full(self) -> bool:
+        """Whether no seat is left, as far as is known."""
+        return self._load == FULL_LOAD
+
     async def watch(self, engine: EngineClient) -> None:
         """Keep the load up to date, and take offers for this engine, until cancelled."""
         self._engine = engine
@@ -101,6 +105,13 @@ class Seats:
             await request.reject(terminate=False)
             return
         try:
+            session_parameters.from_metadata(request.job.metadata)
+        except SessionError as fault:
+            log.error("call refused", extra={"call": request.id, "reason": fault.code, "detail": str(fault)})
+            # No other worker would make more of it.
+            await request.reject(terminate=True)
+            return
+        try:
             await self._engine.reserve(request.id, RESERVED_S)
         except EngineError as refusal:
             log.warning(
@@ -111,9 +122,7 @@ class Seats:
             return
         try:
             # Everybody in the room can read this.
-            await request.accept(
-                name=AGENT_NAME, attributes={agent_state.ATTRIBUTE: agent_state.State.INITIALIZING}
-            )
+            await request.accept(name=AGENT_NAME, attributes=attributes.AT_ONCE)
         except AssignmentTimeoutError:
             log.warning(
                 "LiveKit gave an accepted call to nobody or somebody else", extra={"call": request.id}

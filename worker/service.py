@@ -5,12 +5,13 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from engine.errors import EngineError, SettingError
 from worker.engine_child import engine_child
 from worker.preflight import check_engine, check_livekit
 from worker.settings import WorkerSettings, open_engine
+from worker.web.server import DEV_PORT, web_server
 
 log = logging.getLogger(__name__)
 
@@ -36,13 +37,17 @@ async def serve(settings: WorkerSettings, *, drains: bool) -> None:
 
 async def _serve(settings: WorkerSettings, *, drains: bool) -> None:
     await check_livekit(settings)
-    async with _engine(settings) as (url, engine_died):
-        os.environ.update(
-            settings.model_copy(update={"engine_url": url}).to_environment() | _WITHOUT_TURN_DETECTOR
-        )
+    async with _engine(settings) as (url, engine_died), AsyncExitStack() as until_the_end:
+        settings = settings.model_copy(update={"engine_url": url})
+        os.environ.update(settings.to_environment() | _WITHOUT_TURN_DETECTOR)
         # Here and not above: an AgentServer reads the environment when it is built.
         from worker.server import seats, server
 
+        web_port = settings.worker_web_port
+        if web_port is None and not drains:
+            web_port = DEV_PORT
+        if web_port is not None:
+            await until_the_end.enter_async_context(web_server(settings, web_port, seats.is_full))
         stop, stop_now = asyncio.Event(), asyncio.Event()
         _on_signal(lambda: (stop_now if stop.is_set() else stop).set())
         running = asyncio.create_task(server.run(devmode=not drains))

@@ -1,9 +1,10 @@
 """Every setting of the worker, once: environment, `.env.local`, and options of the commands."""
 
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from engine.client import EngineClient
@@ -42,15 +43,17 @@ class LiveKitSettings(BaseSettings):
         settings._check_livekit()
         return settings
 
+    @property
+    def _has_development_secret(self) -> bool:
+        return self.livekit_api_secret.get_secret_value() == _DEVELOPMENT_SECRET
+
     def _check_livekit(self) -> None:
         address = urlsplit(self.livekit_url)
         if address.scheme not in ("ws", "wss", "http", "https") or not address.hostname:
             raise SettingError(
                 f"LIVEKIT_URL={self.livekit_url!r} is not an address: give ws://host:port or wss://host"
             )
-        if self.livekit_api_secret.get_secret_value() == _DEVELOPMENT_SECRET and not is_loopback(
-            address.hostname
-        ):
+        if self._has_development_secret and not is_loopback(address.hostname):
             raise SettingError(
                 f"LIVEKIT_API_SECRET is the development secret that everybody knows, and {address.hostname} "
                 "is not this machine: give that server a key of its own"
@@ -68,7 +71,46 @@ class HealthSettings(BaseSettings):
     """Port of the health check; unset: 8081 for `start`, any free one for `dev`."""
 
 
-class WorkerSettings(LiveKitSettings, HealthSettings):
+class WebSettings(BaseSettings):
+    """The worker's web page, and the endpoint that lets a caller in."""
+
+    model_config = SettingsConfigDict(env_file=ENV_FILE, frozen=True, extra="ignore", env_ignore_empty=True)
+
+    worker_web_host: str = "127.0.0.1"
+    """Address of the page. Anything but loopback needs a secret, or a proxy that checks callers."""
+    worker_web_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port of the page; unset: 8080 for `dev`, for `start` there is none; 0 takes a free one."""
+    worker_call_secret: SecretStr | None = None
+    """What callers send as `Authorization: Bearer`; at least 16 characters."""
+    worker_calls_checked_upstream: bool = False
+    """A proxy in front of the page lets in only those who may call."""
+    worker_tls_cert: Path | None = None
+    """Certificate of the page, PEM with its chain; unset: no TLS."""
+    worker_tls_key: Path | None = None
+    """The certificate's key, PEM."""
+
+    @field_validator("worker_call_secret")
+    @classmethod
+    def _long_enough(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and len(secret.get_secret_value()) < 16:
+            raise ValueError("give a secret of 16 characters or more")
+        return secret
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        open_to_all = self.worker_call_secret is None and not self.worker_calls_checked_upstream
+        if open_to_all and not is_loopback(self.worker_web_host):
+            raise ValueError(
+                f"WORKER_WEB_HOST={self.worker_web_host} can be reached from other machines: set "
+                "WORKER_CALL_SECRET to a secret of 16 or more characters, or "
+                "WORKER_CALLS_CHECKED_UPSTREAM=true where a proxy checks callers, or listen on 127.0.0.1"
+            )
+        if (self.worker_tls_cert is None) != (self.worker_tls_key is None):
+            raise ValueError("TLS takes a certificate and its key: set WORKER_TLS_CERT and WORKER_TLS_KEY")
+        return self
+
+
+class WorkerSettings(LiveKitSettings, HealthSettings, WebSettings):
     """What `python -m worker dev` and `start` run with."""
 
     engine_url: str | None = None
@@ -87,6 +129,16 @@ class WorkerSettings(LiveKitSettings, HealthSettings):
     """Log lines of the engine that the worker starts: as its own."""
     worker_max_call_seconds: float = Field(default=3600.0, gt=0)
     """A call is ended after this time."""
+
+    @model_validator(mode="after")
+    def _own_key(self) -> Self:
+        if not is_loopback(self.worker_web_host) and self._has_development_secret:
+            raise ValueError(
+                "LIVEKIT_API_SECRET is the development secret that everybody knows, and through "
+                f"WORKER_WEB_HOST={self.worker_web_host} others reach the LiveKit server: give it a key "
+                "of its own"
+            )
+        return self
 
     def to_environment(self) -> dict[str, str]:
         """These settings as the environment that gives them again: job processes read them from there."""

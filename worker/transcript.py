@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from livekit import rtc
 
+from engine.level import SILENCE_DB
 from engine.step.frames import FRAME_S
-from worker.level import SILENCE_DB
 
 log = logging.getLogger(__name__)
 

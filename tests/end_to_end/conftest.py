@@ -85,7 +85,8 @@ def start_worker(livekit: LiveKitSettings, logs: Path) -> StartWorker:
 
     @contextmanager
     def start(command: str, name: str, **settings: str) -> Iterator[Running]:
-        named = environment(livekit) | {"LIVEKIT_AGENT_NAME": name, "WORKER_PORT": str(free_port())}
+        ports = {"WORKER_PORT": str(free_port()), "WORKER_WEB_PORT": "0"}
+        named = environment(livekit) | ports | {"LIVEKIT_AGENT_NAME": name}
         log = logs / f"worker-{name or 'default'}.log"
         with running(python("worker", command), log, **named | settings) as worker:
             wait_for(worker, lambda: "registered worker" in worker.said())

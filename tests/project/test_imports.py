@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 # Bottom first. A module may import from its own unit and from the lines before its own.
 LAYERS = (
-    ("engine.errors", "engine.logs", "engine.step.frames"),
+    ("engine.errors", "engine.level", "engine.logs", "engine.step.frames"),
     (
         "engine.environment",
         "engine.protocol",
@@ -20,15 +20,16 @@ LAYERS = (
         "engine.output_files",
         "engine.models.config",
         "engine.parrot",
+        "engine.trim",
     ),
     ("engine.settings", "engine.client", "engine.state", "engine.kernels"),
-    ("engine.models",),
+    ("engine.models", "engine.talk"),
     ("engine.checkpoint",),
     ("engine.step",),
     ("engine.service",),
-    ("engine.device", "engine.kernel_report", "engine.memory", "engine.recordings", "engine.parrot.measure"),
-    ("engine.bench", "engine.quality", "engine.start"),
-    ("engine.plan",),
+    ("engine.device", "engine.memory", "engine.recordings", "engine.parrot.measure"),
+    ("engine.bench", "engine.library", "engine.quality", "engine.start"),
+    ("engine.kernel_report", "engine.plan"),
     ("engine.cli", "engine.parrot.build"),
     ("engine.__main__",),
 )
@@ -40,12 +41,24 @@ WITHOUT_TORCH = (
     "engine.client",
     "engine.environment",
     "engine.errors",
+    "engine.level",
     "engine.logs",
     "engine.models.config",
     "engine.output_files",
     "engine.protocol",
+    "engine.service.network_rates",
+    "engine.service.rate_limit",
+    "engine.service.tls",
     "engine.settings",
     "engine.step.frames",
+    "engine.talk.command",
+    "engine.talk.conversation",
+    "engine.talk.latency",
+    "engine.talk.microphone",
+    "engine.talk.playout",
+    "engine.talk.screen",
+    "engine.talk.sound_card",
+    "engine.trim",
 )
 
 

@@ -40,7 +40,8 @@ def environment() -> dict[str, str]:
 @pytest.fixture
 def stack(folder: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     try:
-        livekit_server().check_ports()
+        for part in (livekit_server(), worker(WorkerSettings())):
+            part.check_ports()
     except StackError as taken:
         if os.environ.get("CI"):
             raise

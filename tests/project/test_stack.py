@@ -137,7 +137,7 @@ def test_a_stack_that_is_killed_leaves_no_part_behind(part: Callable[..., Part],
 def test_a_taken_port_is_named_before_anything_starts(part: Callable[..., Part]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        needy = replace(part("needy", SERVES), ports=[port], without="set PORT")
+        needy = replace(part("needy", SERVES), ports={port: "set PORT"})
         with pytest.raises(
             StackError, match=rf"port {port}, which the needy needs, is taken: .* or set PORT"
         ):

@@ -78,7 +78,7 @@ class FakeMe:
     """Our own participant."""
 
     segments: list[FakeStreamWriter] = field(default_factory=list)
-    states: list[str] = field(default_factory=list)
+    attributes: list[dict[str, str]] = field(default_factory=list)
     published: list[rtc.TrackPublishOptions] = field(default_factory=list)
 
     async def publish_track(self, _track: object, options: rtc.TrackPublishOptions) -> FakePublication:
@@ -86,7 +86,16 @@ class FakeMe:
         return FakePublication()
 
     async def set_attributes(self, attributes: dict[str, str]) -> None:
-        self.states.append(attributes["lk.agent.state"])
+        self.attributes.append(attributes)
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """What everybody in the room sees now."""
+        return {name: value for shown in self.attributes for name, value in shown.items()}
+
+    @property
+    def states(self) -> list[str]:
+        return [shown["lk.agent.state"] for shown in self.attributes if "lk.agent.state" in shown]
 
     async def stream_text(self, *, topic: str, attributes: dict[str, str]) -> FakeStreamWriter:
         assert topic == "lk.transcription"

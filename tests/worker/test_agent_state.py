@@ -1,13 +1,6 @@
-import asyncio
 import math
-from typing import cast
 
-import pytest
-from livekit import rtc
-
-from tests.worker.fakes import FakeMe
-from tests.worker.waiting import until
-from worker.agent_state import HELD_FRAMES, SpeechDetector, State, StateSign
+from worker.agent_state import HELD_FRAMES, SpeechDetector, State
 
 
 def test_listens_until_there_is_something_to_hear() -> None:
@@ -36,33 +29,3 @@ def test_a_short_pause_does_not_end_speech() -> None:
     for _ in range(HELD_FRAMES):
         speech.frame(-math.inf)
     assert speech.state is State.LISTENING
-
-
-async def test_the_sign_shows_changes_only() -> None:
-    me = FakeMe()
-    sign = StateSign(cast(rtc.LocalParticipant, me))
-    running = asyncio.create_task(sign.run())
-    for state in (State.LISTENING, State.LISTENING, State.SPEAKING):
-        sign.show(state)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-    await until(lambda: me.states == ["listening", "speaking"])
-    running.cancel()
-
-
-async def test_a_sign_that_cannot_be_shown_goes_on_with_the_next(caplog: pytest.LogCaptureFixture) -> None:
-    me = FakeMe()
-    sign = StateSign(cast(rtc.LocalParticipant, me))
-    working = me.set_attributes
-
-    async def failing(attributes: dict[str, str]) -> None:
-        me.set_attributes = working  # type: ignore[method-assign]  # the next one works
-        raise RuntimeError("no connection")
-
-    me.set_attributes = failing  # type: ignore[method-assign]  # the first one fails
-    running = asyncio.create_task(sign.run())
-    sign.show(State.LISTENING)
-    await until(lambda: "could not be shown" in caplog.text)
-    sign.show(State.SPEAKING)
-    await until(lambda: me.states == ["speaking"])
-    running.cancel()

@@ -7,9 +7,9 @@ import pytest
 from livekit import rtc
 
 from engine.protocol import FRAME_BYTES, Audio
+from engine.trim import KEPT_S, WATCHED_FRAMES
 from tests.worker.fakes import FakeMe, FakeSource
 from worker.audio_out import AudioOut, Played
-from worker.trim import KEPT_S, WATCHED_FRAMES
 
 SILENT, LOUD = -math.inf, -20.0
 

@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import cast
@@ -8,13 +9,13 @@ import pytest
 from livekit import rtc
 
 from engine.client import EngineClient
-from engine.protocol import FRAME_BYTES, Ended, Failure
+from engine.protocol import FRAME_BYTES, Ended, Failure, SessionRequest
 from tests.fake_engine import FakeEngine, serving
 from tests.worker.fakes import FakePerson, FakePublication, FakeRoom, FakeSource, FakeStreamWriter
 from tests.worker.waiting import until
 from worker import call as call_module
 from worker.audio_in import CAPACITY_FRAMES
-from worker.call import UNANSWERED_FRAMES, Call, CallLimits, Reason
+from worker.call import NOTHING_SPECIAL, UNANSWERED_FRAMES, Call, CallLimits, Reason
 
 Begin = Callable[..., "asyncio.Task[Reason]"]
 HOUR = CallLimits(max_s=3600)
@@ -42,8 +43,10 @@ async def begin(client: EngineClient, sound_card: FakeSource) -> AsyncIterator[B
     """Begins a call in a room, and sees to its end."""
     calls: list[asyncio.Task[Reason]] = []
 
-    def begin(room: FakeRoom, limits: CallLimits = HOUR) -> asyncio.Task[Reason]:
-        call = Call("job1", cast(rtc.Room, room), client, limits)
+    def begin(
+        room: FakeRoom, limits: CallLimits = HOUR, wanted: SessionRequest = NOTHING_SPECIAL
+    ) -> asyncio.Task[Reason]:
+        call = Call("job1", cast(rtc.Room, room), client, limits, wanted)
         calls.append(asyncio.create_task(call.run()))
         return calls[-1]
 
@@ -83,6 +86,31 @@ async def test_the_session_takes_the_seat_that_was_reserved_for_the_job(
     begin(FakeRoom())
     await until(lambda: engine.requests)
     assert engine.requests[0].seat == "job1"
+
+
+async def test_the_model_speaks_as_the_dispatch_asked_for(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    begin(FakeRoom(), wanted=SessionRequest(temperature=0.5, seed=7))
+    await until(lambda: engine.requests)
+    assert engine.requests == [SessionRequest(temperature=0.5, seed=7, seat="job1")]
+
+
+async def test_the_room_is_told_which_model_this_is_and_how_late_it_answers(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call_module, "INTERVAL_S", 0.01)
+    ada, room = FakePerson("ada"), FakeRoom()
+    begin(room)
+    room.enter(ada)
+    me = room.local_participant
+    await until(lambda: any("moshi.model" in shown for shown in me.attributes))
+    assert me.shown["moshi.model"] == "fake"
+    assert me.shown["moshi.model_delay_ms"] == "80"
+    assert "moshi.latency" not in me.shown, "before there was anything to be late with"
+    room.speak(ada).say(tone(1), tone(2))
+    await until(lambda: '"frames": 2' in me.shown.get("moshi.latency", ""))
+    assert json.loads(me.shown["moshi.latency"]).keys() == {"p50_ms", "p95_ms", "p99_ms", "frames", "missed"}
 
 
 async def test_a_caller_who_leaves_hangs_up(engine: FakeEngine, begin: Begin, sound_card: FakeSource) -> None:

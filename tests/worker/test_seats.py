@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import pytest
 from livekit.agents import AssignmentTimeoutError, JobRequest
+from livekit.protocol.agent import Job
 
 from engine.client import EngineClient, SeatCount
 from tests.fake_engine import FakeEngine, serving
@@ -18,8 +19,13 @@ class FakeRequest:
     """An offered job."""
 
     id: str = "AJ_1"
+    metadata: str = ""
     assigned: bool = True
     answers: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def job(self) -> Job:
+        return Job(id=self.id, metadata=self.metadata)
 
     async def accept(self, **public: Any) -> None:
         self.answers.append({"accept": public})
@@ -93,7 +99,18 @@ async def test_an_offer_is_accepted_with_a_seat_reserved_under_the_jobs_id(
 ) -> None:
     (answered,) = await answer(seats, FakeRequest("AJ_7"))
     assert engine.reserved == {"AJ_7"}
-    assert answered["accept"] == {"name": "Moshi", "attributes": {"lk.agent.state": "initializing"}}
+    assert answered["accept"]["name"] == "Moshi"
+    assert answered["accept"]["attributes"]["lk.agent.state"] == "initializing"
+    assert "machine" in answered["accept"]["attributes"]["moshi.notice"]
+
+
+async def test_an_offer_that_asks_for_what_no_engine_has_is_refused_for_all_workers(
+    engine: FakeEngine, seats: Seats, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = FakeRequest("AJ_1", metadata='{"moshi": {"temperature": "hot"}}')
+    assert await answer(seats, wrong) == [{"reject": True}]
+    assert "call refused" in caplog.text
+    assert engine.reserved == set()
 
 
 async def test_when_the_last_seat_is_taken_another_worker_may_try(engine: FakeEngine, seats: Seats) -> None:

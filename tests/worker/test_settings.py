@@ -53,7 +53,7 @@ def test_a_misspelt_name_is_an_error_that_names_the_near_one(
         monkeypatch.setenv("WORKER_MAX_CALL_SECOND", "10")
     else:
         Path(".env.local").write_text("WORKER_MAX_CALL_SECOND=10\n")
-    with pytest.raises(SettingError, match=r"WORKER_MAX_CALL_SECOND: did you mean WORKER_MAX_CALL_SECONDS\?"):
+    with pytest.raises(SettingError, match=r"WORKER_MAX_CALL_SECOND: did you mean WORKER_MAX_CALL_SECONDS\b"):
         WorkerSettings.load()
 
 
@@ -113,3 +113,31 @@ def test_secrets_do_not_show() -> None:
 def test_without_an_address_there_is_no_engine() -> None:
     with pytest.raises(SettingError, match="ENGINE_URL is not set"):
         open_engine(WorkerSettings.load())
+
+
+@pytest.mark.usefixtures("_server")
+def test_the_page_is_for_this_machine_unless_somebody_checks_callers() -> None:
+    assert WorkerSettings.load().worker_web_host == "127.0.0.1"
+    with pytest.raises(SettingError, match=r"WORKER_WEB_HOST=0\.0\.0\.0 can be reached.*WORKER_CALL_SECRET"):
+        WorkerSettings.load(worker_web_host="0.0.0.0")
+    WorkerSettings.load(worker_web_host="0.0.0.0", worker_call_secret="c" * 16)
+    WorkerSettings.load(worker_web_host="0.0.0.0", worker_calls_checked_upstream=True)
+
+
+def test_a_page_for_others_leads_to_no_server_whose_key_everybody_knows() -> None:
+    with pytest.raises(SettingError, match=r"LIVEKIT_API_SECRET is the development secret"):
+        WorkerSettings.load(worker_web_host="0.0.0.0", worker_call_secret="c" * 16)
+
+
+@pytest.mark.usefixtures("_server")
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"worker_call_secret": "short"}, "WORKER_CALL_SECRET: give a secret of 16"),
+        ({"worker_tls_cert": "cert.pem"}, "WORKER_TLS_CERT and WORKER_TLS_KEY"),
+        ({"worker_tls_key": "key.pem"}, "WORKER_TLS_CERT and WORKER_TLS_KEY"),
+    ],
+)
+def test_what_the_page_cannot_be_served_with_is_named(given: dict[str, str], named: str) -> None:
+    with pytest.raises(SettingError, match=named):
+        WorkerSettings.load(**given)

@@ -1,0 +1,54 @@
+"""What the agent tells a room about itself: attributes of its participant that any app can read."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from livekit import rtc
+
+from worker import agent_state
+
+log = logging.getLogger(__name__)
+
+MODEL = "moshi.model"
+MODEL_DELAY_MS = "moshi.model_delay_ms"
+TEXT_INPUT = "moshi.text_input"
+LATENCY = "moshi.latency"
+NOTICE = "moshi.notice"
+
+NOTICE_TEXT = "You are talking to a machine: its voice and its words are made by a model, and may be wrong."
+
+# Of a job that is accepted, before there is a session.
+AT_ONCE = {
+    agent_state.ATTRIBUTE: agent_state.State.INITIALIZING.value,
+    NOTICE: NOTICE_TEXT,
+    TEXT_INPUT: "false",
+}
+
+
+class Attributes:
+    """Keeps the participant's attributes at the last values. What passes while they are set is skipped."""
+
+    def __init__(self, participant: rtc.LocalParticipant, shown: Mapping[str, str]) -> None:
+        self._participant = participant
+        self._asked = dict(shown)
+        self._to_set: dict[str, str] = {}
+        self._changed = asyncio.Event()
+
+    def show(self, name: str, value: str) -> None:
+        """Ask for an attribute to have this value."""
+        if self._asked.get(name) != value:
+            self._asked[name] = self._to_set[name] = value
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Set what is asked for, all that has changed at once."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            changed, self._to_set = self._to_set, {}
+            try:
+                await self._participant.set_attributes(changed)
+            except Exception:
+                # The SDK has no narrower error. A sign that is wrong for a while must not end a call.
+                log.warning("the agent's attributes could not be shown", exc_info=True)

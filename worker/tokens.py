@@ -1,0 +1,14 @@
+"""Tokens that let somebody into one room, to speak and to listen there."""
+
+from livekit import api
+
+from worker.settings import LiveKitSettings
+
+
+def caller_token(settings: LiveKitSettings, room: str, identity: str) -> api.AccessToken:
+    """A token for a caller: a microphone, no say in who they seem to be."""
+    grant = api.VideoGrants(
+        room_join=True, room=room, can_publish_sources=["microphone"], can_update_own_metadata=False
+    )
+    token = api.AccessToken(settings.livekit_api_key, settings.livekit_api_secret.get_secret_value())
+    return token.with_identity(identity).with_grants(grant)

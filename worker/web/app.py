@@ -1,0 +1,131 @@
+"""What the worker's web server answers: the page, a call, LiveKit's signalling."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from engine.client import EngineClient
+from engine.errors import EngineError, Refused, SessionError
+from engine.protocol import ModelCard, SessionRequest
+from worker.attributes import NOTICE_TEXT
+from worker.session_parameters import parse
+from worker.settings import WorkerSettings
+from worker.web import signalling
+from worker.web.calls import Calls
+from worker.web.door import Door
+from worker.web.refusals import NoEngine
+from worker.web.signalling import Signalling
+
+CALL_PATH = "/api/call"
+PAGE = Path(__file__).parents[1] / "page" / "dist"
+_MAX_BODY_BYTES = 16 * 1024
+_SAFE = {
+    "Content-Security-Policy": (
+        "default-src 'self'; connect-src 'self' ws: wss: https:; img-src 'self' data:; "
+        "media-src 'self' blob: mediastream:; worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Permissions-Policy": "microphone=(self), camera=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def build_app(
+    settings: WorkerSettings,
+    engine: EngineClient,
+    calls: Calls,
+    door: Door,
+    livekit: Signalling,
+    page: Path = PAGE,
+) -> web.Application:
+    """Every route. `page`: the folder of the built page."""
+    app = web.Application(middlewares=[_errors_as_json], client_max_size=_MAX_BODY_BYTES)
+
+    async def describe(_request: web.Request) -> web.Response:
+        card = await _card(engine)
+        return _never_stored(
+            {
+                "model": card.model,
+                "secret": door.secret is not None,
+                "settings": list(card.settings),
+                "notice": NOTICE_TEXT,
+            }
+        )
+
+    async def call(request: web.Request) -> web.Response:
+        door.check(request)
+        wanted, last_token = await _read(request)
+        card = await _card(engine)
+        foreign = [name for name in wanted.to_query() if name not in card.settings]
+        if foreign:
+            raise SessionError(f"{card.model} takes no {foreign[0]}: leave it out")
+        offer = await calls.offer(wanted, last_token)
+        return _never_stored({"url": livekit_url(settings, request), **asdict(offer)})
+
+    async def index(_request: web.Request) -> web.StreamResponse:
+        if not (page / "index.html").is_file():
+            return web.Response(
+                status=503, text="The page is not built: run `make setup`, which needs Node 20.\n"
+            )
+        return web.FileResponse(page / "index.html", headers=_SAFE | {hdrs.CACHE_CONTROL: "no-cache"})
+
+    app.add_routes(
+        [
+            web.get(CALL_PATH, describe),
+            web.post(CALL_PATH, call),
+            web.get(signalling.PATH, livekit.handle),
+            web.get(signalling.PATH + "/{below:.*}", livekit.handle),
+            web.get("/", index),
+        ]
+    )
+    if page.is_dir():
+        app.add_routes([web.static("/", page)])
+    return app
+
+
+def livekit_url(settings: WorkerSettings, request: web.Request) -> str:
+    """Where this caller finds LiveKit: the server itself where it has TLS, else by way of this one."""
+    if settings.livekit_url.startswith(("wss:", "https:")):
+        return settings.livekit_url.replace("https:", "wss:", 1)
+    secure = request.secure
+    if settings.worker_calls_checked_upstream:
+        secure = request.headers.get("X-Forwarded-Proto", request.scheme) == "https"
+    return f"{'wss' if secure else 'ws'}://{request.host}"
+
+
+async def _card(engine: EngineClient) -> ModelCard:
+    try:
+        return await engine.model()
+    except EngineError as silence:
+        raise NoEngine from silence
+
+
+async def _read(request: web.Request) -> tuple[SessionRequest, str | None]:
+    """The parameters of a call and the token of the last one. Raises SessionError."""
+    try:
+        # A page elsewhere can send a form or a text unasked, but no JSON.
+        body = await request.json() if request.content_type == "application/json" else None
+    except (RecursionError, ValueError):
+        body = None
+    if not isinstance(body, dict):
+        raise SessionError('a call is asked for with a JSON object: {"temperature": 0.8}, or {}')
+    last_token = body.pop("call", None)
+    if not isinstance(last_token, str | None):
+        raise SessionError("call is the token of the last call, a text")
+    return parse(body), last_token
+
+
+def _never_stored(body: dict[str, object]) -> web.Response:
+    return web.json_response(body, headers={hdrs.CACHE_CONTROL: "no-store"})
+
+
+@web.middleware
+async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except EngineError as error:
+        headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Refused) else None
+        return web.json_response(error.to_wire(), status=error.http_status, headers=headers)
