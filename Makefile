@@ -3,22 +3,25 @@
 LIVEKIT_URL ?= $(shell sed -n 's/^LIVEKIT_URL=//p' .env.local 2>/dev/null)
 livekit_server := $(if $(shell command -v livekit-server),,bin/livekit-server)
 run_in_venv := .venv/bin/python -m
+page := worker/page/dist/index.html
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /    make \1 \t/p' Makefile | expand -t 20
 
-setup: .venv/ready $(if $(LIVEKIT_URL),,$(livekit_server))  ## install everything into .venv, build a LiveKit server
+setup: .venv/ready $(page) $(if $(LIVEKIT_URL),,$(livekit_server))  ## install everything into .venv, build the web page and a LiveKit server
 
-run: setup  ## start LiveKit, the engine and the worker; Ctrl-C stops them
+run: setup  ## start LiveKit, the engine and the worker; Ctrl-C stops them (PUBLIC_IP=...: for callers from elsewhere)
 	@$(run_in_venv) deploy.run
 
-test: .venv/ready $(livekit_server)  ## run all tests
+test: .venv/ready $(page) $(livekit_server)  ## run all tests
+	@deploy/chromium.sh
 	OMP_NUM_THREADS=1 $(run_in_venv) pytest
 
-lint: .venv/ready  ## check style and types
+lint: .venv/ready $(page)  ## check style and types
 	$(run_in_venv) ruff check .
 	$(run_in_venv) ruff format --check .
 	$(run_in_venv) mypy
+	npm run --silent --prefix worker/page check
 
 fix: .venv/ready  ## format, and repair what can be repaired
 	$(run_in_venv) ruff check --fix .
@@ -31,12 +34,15 @@ lock: .venv/ready  ## pin what pyproject.toml asks for (UPGRADE=1: the newest of
 	deploy/requirements/lock.sh
 
 clean:  ## remove all that was installed and built
-	rm -rf .venv .reference .cache bin build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .reference .cache bin build dist worker/page/dist worker/page/node_modules *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 .PHONY: help setup run test lint fix bench lock clean
 
 .venv/ready: $(wildcard deploy/requirements/*.txt) pyproject.toml deploy/setup.sh
 	@PYTHON="$(PYTHON)" deploy/setup.sh
+
+$(page): $(wildcard worker/page/*.* worker/page/src/* worker/page/src/styles/* worker/page/public/*) deploy/page.sh
+	@deploy/page.sh
 
 bin/livekit-server: $(wildcard deploy/livekit-server/*)
 	@deploy/livekit-server/build.sh

@@ -54,7 +54,8 @@ def test_every_dependency_is_pinned_once_on_each_platform_at_a_version_the_proje
     }
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [Requirement(line) for line in (*project["dependencies"], *extras["engine"], *extras["worker"])]
+    both = (*project["dependencies"], *extras["engine"], *extras["worker"], *extras["talk"])
+    wanted = [Requirement(line) for line in both]
     pinned: dict[str, list[str]] = {}
     for pin in pins(ROOT / "deploy" / "requirements" / "all.txt"):
         if pin.marker is None or pin.marker.evaluate(environment):

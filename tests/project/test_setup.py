@@ -48,6 +48,13 @@ def finish_python_part(checkout: Path) -> None:
     (checkout / ".venv" / "ready").touch()
 
 
+def finish_page(checkout: Path) -> None:
+    """As if it were built already."""
+    page = checkout / "worker" / "page" / "dist"
+    page.mkdir(parents=True)
+    (page / "index.html").touch()
+
+
 def test_a_machine_without_python_is_told_so(checkout: Path, tools: Path) -> None:
     result = make(checkout, tools, "setup")
     assert result.returncode == 2
@@ -68,8 +75,33 @@ def test_another_python_can_be_named(checkout: Path, tools: Path) -> None:
     assert "apt install python3-venv" in result.stderr
 
 
+def test_a_machine_without_node_is_told_so(checkout: Path, tools: Path) -> None:
+    finish_python_part(checkout)
+    (checkout / "worker" / "page").mkdir(parents=True)
+    result = make(checkout, tools, "setup")
+    assert result.returncode == 2
+    assert "there is no Node.js to build the web page with: install Node.js 20.19" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "too_old"),
+    [("v18.20.8", True), ("v20.18.3", True), ("v20.19.0", False), ("v22.11.0", True), ("v24.0.0", False)],
+)
+def test_a_node_that_cannot_build_the_page_is_refused(
+    checkout: Path, tools: Path, version: str, too_old: bool
+) -> None:
+    finish_python_part(checkout)
+    (checkout / "worker" / "page").mkdir(parents=True)
+    program(tools, "node", f"echo {version}")
+    result = make(checkout, tools, "setup")
+    assert result.returncode == 2
+    assert (f"Node.js {version} is too old to build the web page with" in result.stderr) is too_old
+    assert ("there is no npm" in result.stderr) is not too_old
+
+
 def test_a_machine_without_go_and_livekit_server_is_told_its_choices(checkout: Path, tools: Path) -> None:
     finish_python_part(checkout)
+    finish_page(checkout)
     result = make(checkout, tools, "setup")
     assert result.returncode == 2
     assert "there is no Go to build a LiveKit server with: install Go 1.21 or newer" in result.stderr
@@ -84,6 +116,7 @@ def test_a_go_that_cannot_fetch_a_newer_one_is_refused(
     checkout: Path, tools: Path, version: str, too_old: bool
 ) -> None:
     finish_python_part(checkout)
+    finish_page(checkout)
     program(tools, "go", f'[ "$1" = version ] && echo go version {version} linux/amd64')
     result = make(checkout, tools, "setup")
     assert (f"{version} linux/amd64 is too old: install Go 1.21 or newer" in result.stderr) is too_old
@@ -93,6 +126,7 @@ def test_a_go_that_cannot_fetch_a_newer_one_is_refused(
 @pytest.mark.parametrize("place", ["PATH", "environment", ".env.local"])
 def test_no_go_is_needed_where_there_is_a_livekit_server(checkout: Path, tools: Path, place: str) -> None:
     finish_python_part(checkout)
+    finish_page(checkout)
     environment = {}
     if place == "PATH":
         program(tools, "livekit-server", "true")

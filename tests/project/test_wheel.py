@@ -23,7 +23,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> ZipFile:
     for file in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(ROOT / file, source)
     for folder in (*PACKAGES, *BESIDE_THE_PACKAGES):
-        shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__", "node_modules")
+        )
     build = "from setuptools.build_meta import build_wheel; import sys; build_wheel(sys.argv[1])"
     subprocess.run([sys.executable, "-c", build, str(out)], cwd=source, check=True, capture_output=True)
     (built,) = out.glob("*.whl")
@@ -53,8 +55,15 @@ def test_the_embedded_checkpoint_comes_with_it(wheel: ZipFile) -> None:
     assert files <= set(wheel.namelist())
 
 
+def test_the_built_page_comes_with_it_and_nothing_of_what_builds_it(wheel: ZipFile) -> None:
+    built = ROOT / "worker" / "page" / "dist"
+    files = {str(path.relative_to(ROOT)) for path in built.rglob("*") if path.is_file()}
+    assert "worker/page/dist/index.html" in files, "the page is not built: make setup"
+    assert {name for name in wheel.namelist() if name.startswith("worker/page/")} == files
+
+
 def test_licence_and_notice_come_with_it(wheel: ZipFile) -> None:
-    texts = {Path(name).name: wheel.read(name) for name in wheel.namelist() if "/licenses/" in name}
+    texts = {Path(name).name: wheel.read(name) for name in wheel.namelist() if ".dist-info/licenses/" in name}
     assert texts == {name: (ROOT / name).read_bytes() for name in ("LICENSE", "NOTICE")}
     assert b"Apache License" in texts["LICENSE"]
     assert b"CC-BY 4.0" in texts["NOTICE"]
@@ -71,7 +80,7 @@ def test_both_commands_are_installed(wheel: ZipFile) -> None:
 
 
 def test_torch_and_livekit_are_asked_for_by_their_own_extra_only(metadata: Message) -> None:
-    assert metadata.get_all("Provides-Extra") == ["engine", "worker", "bench", "all"]
+    assert metadata.get_all("Provides-Extra") == ["engine", "worker", "talk", "bench", "all"]
     requirements = metadata.get_all("Requires-Dist") or []
     extras = {(line.split(";")[0].strip(), line.partition("extra == ")[2]) for line in requirements}
     assert {extra for name, extra in extras if name.startswith("torch")} == {'"engine"'}

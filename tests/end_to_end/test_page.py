@@ -1,0 +1,279 @@
+"""The web page in a real browser, with a voice for a microphone, against the whole product."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from livekit import api
+from playwright.async_api import Browser, Route, expect
+
+from tests.end_to_end.browser import ELSEWHERE, Visit, chromium, visit
+from tests.end_to_end.conftest import StartWorker
+from tests.end_to_end.processes import ROOT, free_port
+from worker import sound_files
+from worker.caller import SPEAKING_RATE
+from worker.lag import find_echo
+from worker.settings import LiveKitSettings
+
+AGENT = "paged"
+RATE = 24_000
+WORDS = "I hear you"
+# A machine that does much else at the same time.
+SOON_MS = 30_000
+
+# How many points of the score have the colour of that name, above its line and below it.
+INK = """
+(name) => {
+  const canvas = document.getElementById("score");
+  const { data, width, height } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const colour = getComputedStyle(canvas).getPropertyValue(name).trim().slice(1);
+  const wanted = colour.match(/../g).map((part) => parseInt(part, 16));
+  const counts = [0, 0];
+  for (let at = 0; at < data.length; at += 4) {
+    const near = wanted.every((part, index) => Math.abs(part - data[at + index]) < 24);
+    if (near && data[at + 3] > 128) counts[at / 4 < width * height * 0.42 ? 0 : 1] += 1;
+  }
+  return counts;
+}
+"""
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture(scope="session")
+def voice(logs: Path) -> Path:
+    """A spoken WAV as Chromium takes it."""
+    path = logs / "voice.wav"
+    sound_files.write(path, sound_files.read(ROOT / "deploy" / "sample.wav", SPEAKING_RATE), SPEAKING_RATE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def page_url(start_worker: StartWorker) -> Iterator[str]:
+    """The page of a worker whose engine has one seat."""
+    port = free_port()
+    settings = {
+        "WORKER_WEB_PORT": str(port),
+        "ENGINE_CHECKPOINT": "parrot",
+        "ENGINE_SLOTS": "1",
+        "ENGINE_PORT": "0",
+        "ENGINE_ALLOW_SLOWER_THAN_REAL_TIME": "1",
+    }
+    with start_worker("start", AGENT, **settings):
+        yield f"http://127.0.0.1:{port}/"
+
+
+@pytest.fixture
+async def browser(voice: Path) -> AsyncIterator[Browser]:
+    async with chromium(voice) as browser:
+        yield browser
+
+
+async def answered(here: Visit) -> None:
+    """Wait until the model is there, and was heard to be."""
+    await expect(here.button("End")).to_be_visible(timeout=SOON_MS)
+    await expect(here.transcript).to_contain_text(WORDS, timeout=SOON_MS)
+
+
+async def test_a_caller_hears_themselves_reads_the_words_and_sees_how_long_answers_take(
+    browser: Browser, page_url: str
+) -> None:
+    async with visit(browser, page_url) as here:
+        await here.button("Settings").click()
+        await here.page.get_by_label("I wear headphones").check()
+        await here.page.get_by_label("Seed").fill("7")
+        await here.page.keyboard.press("Escape")
+        await here.button("Call").click()
+        await answered(here)
+
+        asked, _given = here.calls[0]
+        assert asked == {"seed": 7}
+        await expect(here.transcript.get_by_role("listitem").first).to_contain_text("Parrot")
+        # For those who cannot see it: whole sentences, and who said them.
+        await expect(here.page.locator("#said")).to_contain_text(f"Parrot: {WORDS}", timeout=SOON_MS)
+        await expect(here.state).to_have_text("Speaking", timeout=SOON_MS)
+
+        said, heard = await here.record(13, RATE)
+        echo = find_echo(said[: 5 * RATE], heard)
+        assert echo.correlation > 0.7
+
+        strip = here.page.get_by_role("region", name="Answer time of this call")
+        for quantile in ("p50", "p95", "p99"):
+            await expect(strip.locator(f"[data-quantile={quantile}]")).to_have_text(
+                re.compile(r"^\d+ ms$"), timeout=SOON_MS
+            )
+        await expect(strip).to_contain_text("network")
+        await expect(here.page.get_by_text("talking to a machine")).to_be_visible()
+        await expect(here.page.get_by_label("Type to it")).to_be_hidden()
+
+        await here.button("End").click()
+        await expect(here.state).to_have_text("Call ended")
+        await expect(here.transcript).to_contain_text(WORDS)
+        await expect(here.button("Call")).to_be_visible()
+
+
+async def test_both_voices_are_drawn(browser: Browser, page_url: str) -> None:
+    async with visit(browser, page_url) as here:
+        await here.button("Call").click()
+        await answered(here)
+        you = model = (0, 0)
+        for _attempt in range(50):
+            you, model = [await here.page.evaluate(INK, name) for name in ("--you", "--model")]
+            if you[0] > 500 and model[1] > 500:
+                break
+            await here.page.wait_for_timeout(200)
+        assert you[0] > 500
+        assert model[1] > 500
+        assert you[1] == model[0] == 0, "the caller is drawn above the line, the model below it"
+
+
+async def test_a_reload_comes_back_into_the_call_by_itself(browser: Browser, page_url: str) -> None:
+    async with visit(browser, page_url) as here:
+        await here.button("Call").click()
+        await answered(here)
+        await here.page.reload()
+        await answered(here)
+        before, after = here.offers
+        assert here.calls[-1][0]["call"] == before["token"]
+        assert after["identity"] == before["identity"]
+        await here.button("End").click()
+        await here.page.reload()
+        await expect(here.page.get_by_role("heading", level=1)).to_be_visible()
+        assert len(here.offers) == 2, "a call that was ended is not called again"
+
+
+async def test_a_call_that_the_server_ends_is_said_to_have_ended(
+    browser: Browser, page_url: str, livekit: LiveKitSettings
+) -> None:
+    async with visit(browser, page_url) as here:
+        await here.button("Call").click()
+        await answered(here)
+        secret = livekit.livekit_api_secret.get_secret_value()
+        async with api.LiveKitAPI(livekit.livekit_url, livekit.livekit_api_key, secret) as server:
+            await server.room.delete_room(api.DeleteRoomRequest(room=here.offers[0]["room"]))
+        alert = here.page.get_by_role("alert")
+        await expect(alert).to_contain_text("The call has ended.", timeout=SOON_MS)
+        await expect(here.button("Call")).to_be_visible()
+
+
+async def test_one_who_comes_when_all_seats_are_taken_is_told_so_and_called_in_when_one_is_free(
+    browser: Browser, page_url: str
+) -> None:
+    async with visit(browser, page_url) as first:
+        await first.button("Call").click()
+        await answered(first)
+        async with visit(browser, page_url) as second:
+            await second.button("Call").click()
+            alert = second.page.get_by_role("alert")
+            await expect(alert).to_contain_text("All seats are taken.", timeout=SOON_MS)
+            await expect(second.state).to_contain_text("Again in")
+            await first.button("End").click()
+            await answered(second)
+            await expect(alert).to_be_hidden()
+
+
+async def test_a_microphone_that_is_denied_is_said_to_be_blocked_and_nobody_is_called(page_url: str) -> None:
+    async with chromium(None) as browser, visit(browser, page_url, permissions=[]) as here:
+        await here.button("Call").click()
+        alert = here.page.get_by_role("alert")
+        await expect(alert).to_contain_text("The microphone is blocked.")
+        await expect(alert).to_contain_text("Allow it for this page")
+        assert here.calls == []
+
+
+async def test_a_page_that_is_not_secure_says_so(browser: Browser, page_url: str) -> None:
+    async with visit(browser, page_url.replace("127.0.0.1", ELSEWHERE)) as here:
+        await here.button("Call").click()
+        await expect(here.page.get_by_role("alert")).to_contain_text("This page is not secure.")
+
+
+async def test_a_server_that_does_not_answer_is_asked_again_until_one_cancels(
+    browser: Browser, page_url: str
+) -> None:
+    async with visit(browser, page_url) as here:
+        await here.page.context.set_offline(True)
+        await here.button("Call").click()
+        await expect(here.page.get_by_role("alert")).to_contain_text("The server does not answer.")
+        await here.page.context.set_offline(False)
+        await expect(here.button("End")).to_be_visible(timeout=SOON_MS)
+        await here.page.context.set_offline(True)
+        await here.button("End").click()
+        await here.button("Call").click()
+        await expect(here.state).to_contain_text("Again in")
+        await here.button("Cancel").click()
+        await expect(here.page.get_by_role("alert")).to_be_hidden()
+        await expect(here.button("Call")).to_be_visible()
+
+
+async def test_a_server_with_a_secret_asks_for_it_and_an_address_can_bring_it(
+    browser: Browser, page_url: str
+) -> None:
+    shown: list[str | None] = []
+
+    async def refuse(route: Route) -> None:
+        shown.append(await route.request.header_value("Authorization"))
+        await route.fulfill(status=401, json={"error": "unauthorized", "message": "no"})
+
+    async with visit(browser, f"{page_url}#secret=wrong") as here:
+        assert "wrong" not in here.page.url
+        await here.page.route("**/api/call", refuse)
+        await here.button("Call").click()
+        await expect(here.page.get_by_role("alert")).to_contain_text("This server asks for a secret.")
+        await expect(here.page.get_by_label("Secret")).to_be_focused()
+        await here.page.keyboard.press("Control+A")
+        await here.page.keyboard.type("open sesame")
+        await here.button("Done").click()
+        await here.button("Call").click()
+        await expect(here.page.get_by_label("Secret")).to_be_focused()
+        assert shown == ["Bearer wrong", "Bearer open sesame"]
+
+
+async def test_a_model_that_does_not_come_is_called_again(browser: Browser, page_url: str) -> None:
+    async def refuse(route: Route) -> None:
+        answer = {"error": "no_agent", "message": "no agent took the call"}
+        await route.fulfill(status=503, headers={"Retry-After": "1"}, json=answer)
+
+    async with visit(browser, page_url) as here:
+        await here.page.route("**/api/call", refuse, times=1)
+        await here.button("Call").click()
+        await expect(here.page.get_by_role("alert")).to_contain_text("Nobody took the call.")
+        await expect(here.button("End")).to_be_visible(timeout=SOON_MS)
+
+
+async def test_it_needs_no_mouse(browser: Browser, page_url: str) -> None:
+    async with visit(browser, page_url) as here:
+        await here.page.keyboard.press("Tab")
+        await expect(here.button("Settings")).to_be_focused()
+        await here.page.keyboard.press("Tab")
+        await expect(here.button("Call")).to_be_focused()
+        await here.page.keyboard.press("Enter")
+        await answered(here)
+        mute = here.page.get_by_role("button", name="Mute")
+        await here.page.keyboard.press("m")
+        await expect(mute).to_have_attribute("aria-pressed", "true")
+        await here.page.keyboard.press("m")
+        await expect(mute).to_have_attribute("aria-pressed", "false")
+        await expect(here.button("End")).to_be_focused()
+        await here.page.keyboard.press("Enter")
+        await expect(here.state).to_have_text("Call ended")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(320, 568), (390, 844), (844, 390), (1280, 800)])
+async def test_it_fits_every_screen_in_light_and_dark(
+    browser: Browser, page_url: str, width: int, height: int, scheme: str
+) -> None:
+    size = {"width": width, "height": height}
+    async with visit(browser, page_url, viewport=size, color_scheme=scheme) as here:
+        assert await here.page.evaluate("document.documentElement.scrollWidth") == width
+        for name in ("Settings", "Call"):
+            box = await here.button(name).bounding_box()
+            assert box is not None
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width
+            assert min(box["width"], box["height"]) >= 40, "a finger has to meet it"
+        paper = await here.page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+        brightness = np.mean([int(part) for part in paper[4:-1].split(",")])
+        assert (brightness > 128) == (scheme == "light")
