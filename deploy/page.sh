@@ -17,6 +17,8 @@ IFS=. read -r major minor _ <<<"${version#v}"
     fail "Node.js $version is too old to build the web page with: $wanted"
 command -v npm >/dev/null || fail "there is no npm to build the web page with: $wanted"
 
+# Who sets this up wants to hear of the page, not of newer versions of npm.
+export npm_config_update_notifier=false
 if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
     echo "setup: installing what builds the web page into worker/page/node_modules" >&2
     npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2

@@ -77,7 +77,7 @@ class Public:
 
 def _kept_secret(file: Path) -> str:
     """The same one each time: the address of the page stays."""
-    if not file.exists():
+    if not (file.exists() and file.read_text().strip()):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch(mode=0o600)
         file.write_text(secrets.token_urlsafe(16))

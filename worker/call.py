@@ -249,7 +249,9 @@ class Call:
 
     async def _watch_time(self, transcript: Transcript) -> None:
         try:
-            await asyncio.wait_for(self._caller.arrived.wait(), self._limits.arrival_s)
+            # Python 3.11's wait_for loses a cancellation that comes together with the caller.
+            async with asyncio.timeout(self._limits.arrival_s):
+                await self._caller.arrived.wait()
         except TimeoutError:
             self.hang_up(Reason.NOBODY_CAME)
             return

@@ -4,14 +4,14 @@ everybody."""
 from dataclasses import asdict
 
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
-from engine.errors import EngineError, Refused, SessionError
+from engine.errors import SessionError
 from engine.protocol import MODEL_PATH, SEATS_PATH, SESSION_PATH
 from engine.service.auth import guard
 from engine.service.chat_query import CHAT_PATH
 from engine.service.chat_socket import ChatSocket
+from engine.service.error_answers import errors_as_json
 from engine.service.metrics import Metrics
 from engine.service.seats import Seats
 from engine.service.session_socket import SessionSocket
@@ -30,14 +30,14 @@ def build_app(
 ) -> web.Application:
     """Every route, behind the guard."""
     app = web.Application(
-        middlewares=[_errors_as_json, guard(token, origins)], client_max_size=_MAX_BODY_BYTES
+        middlewares=[errors_as_json, guard(token, origins)], client_max_size=_MAX_BODY_BYTES
     )
 
     async def reserve(request: web.Request) -> web.Response:
         try:
             body = await request.json()
             seat, ttl_s = str(body["id"]), float(body.get("ttl_s", 20.0))
-        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
             raise SessionError('a seat is asked for with {"id": "...", "ttl_s": seconds}') from None
         sessions.reserve(seat, ttl_s)
         return web.json_response({"id": seat, "ttl_s": ttl_s}, status=201)
@@ -82,12 +82,3 @@ def build_app(
 
 def _status(status: str) -> web.Response:
     return web.json_response({"status": status}, status=200 if status == "ok" else 503)
-
-
-@web.middleware
-async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except EngineError as error:
-        headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Refused) else None
-        return web.json_response(error.to_wire(), status=error.http_status, headers=headers)

@@ -1,8 +1,11 @@
 """The handler of `/api/chat`: a place in the line, then the conversation, over either wire."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from aiohttp import web
 
-from engine.errors import SessionError
+from engine.errors import SessionError, TooManyFromAddress
 from engine.service.address_limit import AddressLimit
 from engine.service.chat_call import LAST_WORDS_S, ChatCall, Codecs
 from engine.service.chat_line import WaitingLine
@@ -41,7 +44,7 @@ class ChatSocket:
             raise SessionError(f"{CHAT_PATH} is a WebSocket")
         asked = ChatRequest.from_query(request.query)
         self._sessions.check(asked.session)
-        with self._addresses.call(request.remote), self._line.place() as place:
+        with self._counting(), self._addresses.call(request.remote), self._line.place() as place:
             await socket.prepare(request)
             call = ChatCall(socket, asked, place, self._sessions, self._metrics, self._codecs, self._idle_s)
             try:
@@ -50,6 +53,14 @@ class ChatSocket:
                 if not socket.closed and request.transport is not None:
                     request.transport.abort()
         return socket
+
+    @contextmanager
+    def _counting(self) -> Iterator[None]:
+        try:
+            yield
+        except TooManyFromAddress as refusal:
+            self._metrics.refused(refusal.code)
+            raise
 
     async def close(self, _app: web.Application) -> None:
         """Let the codecs go, when the last call is over."""

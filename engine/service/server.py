@@ -160,5 +160,6 @@ async def _drain(sessions: Sessions, seats: Seats, seconds: float, hurried: asyn
         async with asyncio.timeout(seconds):
             while (sessions.live or seats.reserved) and not hurried.is_set():
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(hurried.wait(), _POLL_S)
+                    async with asyncio.timeout(_POLL_S):
+                        await hurried.wait()
     sessions.close_all("drain")

@@ -108,7 +108,9 @@ async def test_who_comes_back_meets_an_agent_under_the_same_name(page: aiohttp.C
     async with Caller.enter(first["url"], first["token"]) as caller:
         await caller.wait_for_agent()
     second = await ask(page, call=first["token"])
-    assert (second["room"], second["identity"]) == (first["room"], first["identity"])
+    assert second["identity"] == first["identity"]
+    # Not the same to the letter where a second attempt was needed.
+    assert second["room"].split("-")[:2] == first["room"].split("-")[:2]
     async with Caller.enter(second["url"], second["token"]) as caller:
         await caller.wait_for_agent()
         (phrase,) = keyed_phrases(700, 1)

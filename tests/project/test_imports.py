@@ -46,6 +46,7 @@ WITHOUT_TORCH = (
     "engine.models.config",
     "engine.output_files",
     "engine.protocol",
+    "engine.service.error_answers",
     "engine.service.network_rates",
     "engine.service.rate_limit",
     "engine.service.tls",

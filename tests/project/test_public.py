@@ -224,7 +224,9 @@ def test_certificate_and_secret_are_kept_between_runs(tmp_path: Path) -> None:
     Public.prepare(BOX_IP, WorkerSettings(), tmp_path)
     assert certificate.read_bytes() == before
     certificate.write_text("damaged")
-    Public.prepare(BOX_IP, WorkerSettings(), tmp_path)
+    (tmp_path / "call-secret").write_text("")
+    repaired = Public.prepare(BOX_IP, WorkerSettings(), tmp_path)
+    assert len(repaired.environment["WORKER_CALL_SECRET"]) >= 16
     assert certificate.read_text().startswith("-----BEGIN CERTIFICATE")
 
 

@@ -125,6 +125,22 @@ async def test_a_caller_who_leaves_hangs_up(engine: FakeEngine, begin: Begin, so
     assert sound_card.closed
 
 
+@pytest.mark.parametrize("steps", range(2))
+async def test_a_room_that_closes_as_the_caller_comes_ends_the_call(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource, steps: int
+) -> None:
+    room = FakeRoom()
+    running = begin(room)
+    await until(lambda: engine.in_calls)
+    # Whoever waits for the caller hears of both at once.
+    room.emit("disconnected", rtc.DisconnectReason.ROOM_DELETED)
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    room.enter(FakePerson("ada"))
+    async with asyncio.timeout(5):
+        assert await running is Reason.ROOM_CLOSED
+
+
 async def test_the_call_waits_until_the_engine_has_heard_the_hang_up(
     engine: FakeEngine, begin: Begin, sound_card: FakeSource
 ) -> None:

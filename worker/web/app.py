@@ -4,11 +4,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler
 
 from engine.client import EngineClient
-from engine.errors import EngineError, Refused, SessionError
+from engine.errors import EngineError, SessionError
 from engine.protocol import ModelCard, SessionRequest
+from engine.service.error_answers import errors_as_json
 from worker.attributes import NOTICE_TEXT
 from worker.session_parameters import parse
 from worker.settings import WorkerSettings
@@ -42,7 +42,8 @@ def build_app(
     page: Path = PAGE,
 ) -> web.Application:
     """Every route. `page`: the folder of the built page."""
-    app = web.Application(middlewares=[_errors_as_json], client_max_size=_MAX_BODY_BYTES)
+    app = web.Application(middlewares=[errors_as_json], client_max_size=_MAX_BODY_BYTES)
+    app.on_response_prepare.append(_make_safe)
 
     async def describe(_request: web.Request) -> web.Response:
         card = await _card(engine)
@@ -70,7 +71,7 @@ def build_app(
             return web.Response(
                 status=503, text="The page is not built: run `make setup`, which needs Node 20.\n"
             )
-        return web.FileResponse(page / "index.html", headers=_SAFE | {hdrs.CACHE_CONTROL: "no-cache"})
+        return web.FileResponse(page / "index.html", headers={hdrs.CACHE_CONTROL: "no-cache"})
 
     app.add_routes(
         [
@@ -90,9 +91,8 @@ def livekit_url(settings: WorkerSettings, request: web.Request) -> str:
     """Where this caller finds LiveKit: the server itself where it has TLS, else by way of this one."""
     if settings.livekit_url.startswith(("wss:", "https:")):
         return settings.livekit_url.replace("https:", "wss:", 1)
-    secure = request.secure
-    if settings.worker_calls_checked_upstream:
-        secure = request.headers.get("X-Forwarded-Proto", request.scheme) == "https"
+    # A proxy's word, or that of a caller who would fool nobody else.
+    secure = request.headers.get(hdrs.X_FORWARDED_PROTO, request.scheme) == "https"
     return f"{'wss' if secure else 'ws'}://{request.host}"
 
 
@@ -108,7 +108,7 @@ async def _read(request: web.Request) -> tuple[SessionRequest, str | None]:
     try:
         # A page elsewhere can send a form or a text unasked, but no JSON.
         body = await request.json() if request.content_type == "application/json" else None
-    except (RecursionError, ValueError):
+    except (LookupError, RecursionError, ValueError):
         body = None
     if not isinstance(body, dict):
         raise SessionError('a call is asked for with a JSON object: {"temperature": 0.8}, or {}')
@@ -122,10 +122,5 @@ def _never_stored(body: dict[str, object]) -> web.Response:
     return web.json_response(body, headers={hdrs.CACHE_CONTROL: "no-store"})
 
 
-@web.middleware
-async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except EngineError as error:
-        headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Refused) else None
-        return web.json_response(error.to_wire(), status=error.http_status, headers=headers)
+async def _make_safe(_request: web.Request, answer: web.StreamResponse) -> None:
+    answer.headers.update(_SAFE)

@@ -24,7 +24,7 @@ POLL_S = 0.1
 ATTEMPTS = 2
 # A room that its caller never enters is closed after this time, and the agent's seat is free again.
 UNCLAIMED_S = 20
-_ROOM = re.compile(r"call-(?P<id>[0-9a-f]{32})(-\d)?")
+_ROOM = re.compile(r"call-(?P<id>[0-9a-f]{32})(-[0-9a-f]{4})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +72,14 @@ class Calls:
                 place = self._place_of(last_token)
                 # With the agent that may still be in it: the new conversation gets one of its own.
                 await self._remove(place.room)
-            for attempt in range(1, ATTEMPTS + 1):
+            for _ in range(ATTEMPTS):
                 if await self._open(place.room, wanted):
                     return self._admit(place)
                 await self._remove(place.room)
                 if self._is_full():
                     raise AllSeatsTaken
                 # Another name: an agent that comes too late must not come to the next attempt.
-                place = _Place(f"call-{place.call_id}-{attempt}", place.call_id)
+                place = _Place(f"call-{place.call_id}-{secrets.token_hex(2)}", place.call_id)
         raise NobodyAnswers
 
     async def _open(self, room: str, wanted: SessionRequest) -> bool:
@@ -91,7 +91,8 @@ class Calls:
             api.CreateRoomRequest(name=room, empty_timeout=UNCLAIMED_S, agents=[dispatch])
         )
         try:
-            await asyncio.wait_for(self._agent_in(room), AGENT_WITHIN_S)
+            async with asyncio.timeout(AGENT_WITHIN_S):
+                await self._agent_in(room)
         except TimeoutError:
             return False
         return True

@@ -18,6 +18,7 @@ from worker.web.refusals import TooManyCalls
 _PER_SECOND, _AT_ONCE = 1.0, 20
 # Of everybody: each call makes a room.
 _ALL_PER_SECOND, _ALL_AT_ONCE = 10.0, 50
+_SET_BY_PROXIES = (hdrs.FORWARDED, hdrs.VIA, hdrs.X_FORWARDED_FOR, hdrs.X_FORWARDED_HOST)
 
 
 class Door:
@@ -31,31 +32,44 @@ class Door:
         self._each = NetworkRates(_PER_SECOND, _AT_ONCE, clock)
 
     def check(self, request: web.Request) -> None:
-        """Raises TooManyCalls, ForbiddenOrigin or Unauthorized."""
+        """Raises ForbiddenOrigin, TooManyCalls or Unauthorized."""
+        # First: pages from elsewhere use up nothing of what may be asked for from here.
+        self._check_origin(request)
         if not self._each.take(network_of(self._address(request))):
             raise TooManyCalls
-        origin = request.headers.get(hdrs.ORIGIN)
-        if (
-            origin is not None
-            and URL(origin).authority != URL(f"{request.scheme}://{request.host}").authority
-        ):
-            raise ForbiddenOrigin(f"pages from {origin} may not call here: use the page of this address")
         if self.secret is not None:
             given = request.headers.get(hdrs.AUTHORIZATION, "").encode(errors="surrogateescape")
             if not hmac.compare_digest(given, f"Bearer {self.secret}".encode()):
                 raise Unauthorized("calls take the WORKER_CALL_SECRET: send Authorization: Bearer SECRET")
-        elif not self.checked_upstream and not is_loopback(URL(f"//{request.host}").host or ""):
-            # A page that gave its own name our address, or a proxy that lets everybody in.
-            raise ForbiddenOrigin(
-                f"{request.host} is not this machine: calls from elsewhere take a WORKER_CALL_SECRET, or "
-                "WORKER_CALLS_CHECKED_UPSTREAM=true where a proxy checks callers"
-            )
         if not self._all.take(1):
             raise TooManyCalls
 
+    def _check_origin(self, request: web.Request) -> None:
+        own = _url(f"{request.scheme}://{request.host}")
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is not None and _url(origin).authority != own.authority:
+            raise ForbiddenOrigin(f"pages from {origin} may not call here: use the page of this address")
+        if self.secret is not None or self.checked_upstream:
+            return
+        # A page that gave its own name our address, or a proxy that lets everybody in.
+        if not is_loopback(own.host or "") or any(name in request.headers for name in _SET_BY_PROXIES):
+            raise ForbiddenOrigin(
+                f"{request.host} is not this machine, or a proxy: calls from elsewhere take a "
+                "WORKER_CALL_SECRET, or WORKER_CALLS_CHECKED_UPSTREAM=true where a proxy checks callers"
+            )
+
     def _address(self, request: web.Request) -> str:
-        """Who asks: behind a proxy whom it names, which is the last of those in the header."""
+        """Who asks: behind a proxy whom it names, which is the last of those in its headers."""
         address = request.remote or ""
         if self.checked_upstream:
-            address = request.headers.get("X-Forwarded-For", address).rpartition(",")[2].strip()
+            named = request.headers.getall(hdrs.X_FORWARDED_FOR, [address])
+            address = named[-1].rpartition(",")[2].strip()
         return address
+
+
+def _url(text: str) -> URL:
+    """An empty one for what is none."""
+    try:
+        return URL(text)
+    except ValueError:
+        return URL()

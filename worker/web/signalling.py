@@ -30,7 +30,7 @@ class Signalling:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """A WebSocket is passed on message by message, anything else is asked once."""
         # As it was sent: decoded and encoded again, a query need not be the same.
-        url = URL(f"{str(self._base).rstrip('/')}{request.raw_path}", encoded=True)
+        url = URL(f"{str(self._base).rstrip('/')}{request.rel_url.raw_path_qs}", encoded=True)
         headers = {str(name): request.headers[name] for name in _PASSED_ON if name in request.headers}
         try:
             if request.headers.get(hdrs.UPGRADE, "").lower() == "websocket":

@@ -176,6 +176,15 @@ async def test_a_seat_asked_for_wrongly_is_an_error_that_shows_how(engine: Runni
         assert "ttl_s" in (await answer.json())["message"]
 
 
+async def test_a_seat_asked_for_in_no_known_encoding_is_an_error(engine: RunningEngine) -> None:
+    headers = {"Content-Type": "application/json; charset=nonsense"}
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(f"{engine.http}/v1/seats", data="{}", headers=headers) as answer,
+    ):
+        assert answer.status == 400
+
+
 async def test_a_slot_is_reset_for_its_next_session(engine: RunningEngine) -> None:
     for _ in range(4):
         session = await engine.client.open(SessionRequest())

@@ -36,7 +36,7 @@ Open = Callable[..., Any]
 
 @pytest.fixture
 async def desk(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
-    monkeypatch.setattr(calls_module, "AGENT_WITHIN_S", 0.05)
+    monkeypatch.setattr(calls_module, "AGENT_WITHIN_S", 0.3)
     monkeypatch.setattr(calls_module, "POLL_S", 0.01)
     async with serving(FakeEngine()) as engine:
         yield Desk(engine)

@@ -137,9 +137,12 @@ async def test_a_room_of_a_second_attempt_is_one_to_come_back_to(desk: Desk, ope
 
     desk.livekit.create_room = second_time_lucky  # type: ignore[method-assign]  # an agent for the second room
     _, first = await ask(web)
-    assert first["room"].endswith("-1")
+    assert first["room"] == desk.livekit.made[-1].name != desk.livekit.made[-2].name
     _, second = await ask(web, {"call": first["token"]})
     assert (second["room"], second["identity"]) == (first["room"], first["identity"])
+    desk.livekit.agents, desk.livekit.create_room = 0, real_create  # type: ignore[method-assign]  # none again
+    assert (await ask(web, {"call": second["token"]}))[0] == 503
+    assert desk.livekit.made[-1].name != desk.livekit.made[-2].name, "nor may it come there later"
 
 
 async def test_a_full_house_says_so_after_one_attempt(desk: Desk, open_web: Open) -> None:
@@ -191,21 +194,35 @@ async def test_what_a_foreign_page_can_send_unasked_is_no_call(open_web: Open, k
     assert answer.status == 400
 
 
+async def test_a_text_in_no_known_encoding_is_no_call(open_web: Open) -> None:
+    headers = {"Content-Type": "application/json; charset=nonsense"}
+    assert (await (await open_web()).post(CALL, data="{}", headers=headers)).status == 400
+
+
 async def test_a_page_of_another_origin_is_refused(desk: Desk, open_web: Open) -> None:
     web = await open_web()
     own = f"http://{web.host}:{web.port}"
     assert (await ask(web, Origin=own))[0] == 200
-    for origin in ("http://elsewhere.example", f"http://{web.host}:1", "null"):
+    for origin in ("http://elsewhere.example", f"http://{web.host}:1", "null", "http://[", "http://a:99999"):
         status, answer = await ask(web, Origin=origin)
         assert (status, answer["error"]) == (403, "forbidden_origin"), origin
+
+
+async def test_pages_of_another_origin_use_up_nothing(open_web: Open) -> None:
+    web = await open_web()
+    for _ in range(_AT_ONCE + 1):
+        assert (await ask(web, Origin="http://elsewhere.example"))[0] == 403
+    assert (await ask(web))[0] == 200
 
 
 async def test_without_a_secret_calls_are_for_this_machine(open_web: Open) -> None:
     web = await open_web()
     for host in ("localhost:8080", "[::1]:8080"):
         assert (await ask(web, Host=host))[0] == 200, host
-    status, answer = await ask(web, Host="rebound.example:8080")
-    assert (status, answer["error"]) == (403, "forbidden_origin")
+    passed_on = ({"X-Forwarded-For": "198.51.100.7"}, {"Forwarded": "for=198.51.100.7"}, {"Via": "1.1 proxy"})
+    for headers in ({"Host": "rebound.example:8080"}, {"Host": "[::1"}, *passed_on):
+        status, answer = await ask(web, **headers)
+        assert (status, answer["error"]) == (403, "forbidden_origin"), headers
 
 
 async def test_a_secret_is_asked_for(open_web: Open) -> None:
@@ -239,6 +256,16 @@ async def test_behind_a_proxy_that_checks_callers_addresses_and_tls_are_the_prox
     same_network = {"X-Forwarded-For": "another, 2001:db8::2"}
     assert (await ask(web, **outside, **same_network))[0] == 429
     assert (await ask(web, **outside, **{"X-Forwarded-For": "198.51.100.7"}))[0] == 200
+    # Some proxies add a line of their own.
+    two_lines = [*outside.items(), ("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-For", "2001:db8::3")]
+    assert (await web.post(CALL, json={}, headers=two_lines)).status == 429
+
+
+async def test_behind_tls_of_a_proxy_a_call_with_the_secret_uses_it_too(open_web: Open) -> None:
+    web = await open_web(worker_call_secret="open sesame 1234")
+    proxied = {"Host": "calls.example", "X-Forwarded-Proto": "https"}
+    status, answer = await ask(web, Authorization="Bearer open sesame 1234", **proxied)
+    assert (status, answer["url"]) == (200, "wss://calls.example")
 
 
 async def test_a_server_with_tls_of_its_own_is_called_directly(open_web: Open) -> None:
@@ -256,6 +283,8 @@ async def test_the_page_is_served_with_its_files(desk: Desk, open_web: Open) -> 
     assert (index.status, await index.text()) == (200, "<title>call</title>")
     assert "frame-ancestors 'none'" in index.headers["Content-Security-Policy"]
     assert await (await web.get("/assets/main.js")).text() == "call()"
+    for path in ("/index.html", "/assets/main.js"):
+        assert (await web.get(path)).headers["X-Content-Type-Options"] == "nosniff", path
     assert (await web.get("/..%2fsecret.txt")).status in (403, 404)
 
 

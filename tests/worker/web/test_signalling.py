@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -72,6 +73,16 @@ async def test_a_token_that_the_server_refuses_is_refused(server: TestServer, op
         await web.ws_connect("/rtc", headers={"Authorization": "wrong"})
     assert refusal.value.status == 401
     assert (await web.get("/rtc/validate", headers={"Authorization": "wrong"})).status == 401
+
+
+async def test_an_address_in_the_first_line_leads_nowhere_else(server: TestServer, open_web: Open) -> None:
+    web = await open_web(livekit_url=address(server))
+    reader, writer = await asyncio.open_connection(web.host, web.port)
+    writer.write(b"GET http://elsewhere.example/rtc?a=b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"/rtc?a=b None" in answer
 
 
 async def test_nothing_but_signalling_is_passed_on(server: TestServer, open_web: Open) -> None:
