@@ -270,12 +270,16 @@ async def test_a_promised_seat_is_kept_while_others_open_too_fast(start_engine: 
         while True:
             await (await engine.client.open(SessionRequest())).end()
 
+    async def reserve_without_end() -> None:
+        while True:
+            await engine.client.reserve("job-2", 20)
+
     async with start_engine(slots=30) as engine:
         await engine.client.reserve("job-1", 20)
         with pytest.raises(TooManySessions):
             await open_without_end()
         with pytest.raises(TooManySessions):
-            await engine.client.reserve("job-2", 20)
+            await reserve_without_end()
         assert (await engine.client.open(SessionRequest(seat="job-1"))).ready.session
 
 
