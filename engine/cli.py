@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from engine.cli_serve import DtypeOption, KvOption, WeightsOption, empty, serve
 from engine.errors import EngineError, Refused, UserError
-from engine.logs import LogFormat, log_to_stderr
-from engine.models.config import KvPrecision, WeightPrecision
 from engine.output_files import check_writable
-from engine.settings import ClientSettings, Device, Dtype, EngineSettings
+from engine.settings import ClientSettings, Device, Dtype
 
 if TYPE_CHECKING:
     from engine.checkpoint import Model
@@ -32,13 +31,6 @@ CheckpointOption = Annotated[
     str, typer.Option(help="parrot, a folder, a Hugging Face repository, random:moshi-7b or random:tiny.")
 ]
 DeviceOption = Annotated[Device, typer.Option(help="auto takes CUDA if there is one, else the CPU.")]
-DtypeOption = Annotated[Dtype | None, typer.Option(help="What the language model computes in.")]
-WeightsOption = Annotated[
-    WeightPrecision | None, typer.Option(help="Weights as they are, or rounded to 8 bits: exact, int8, fp8.")
-]
-KvOption = Annotated[
-    KvPrecision | None, typer.Option(help="Keys and values as they are, or in 8 bits: exact, int8, e4m3.")
-]
 TemperatureOption = Annotated[float | None, typer.Option(min=0, help="0 is greedy.")]
 TopKOption = Annotated[int | None, typer.Option(min=1)]
 
@@ -58,91 +50,8 @@ def main() -> None:
         sys.exit(1)
 
 
-@app.command()
-def serve(
-    checkpoint: Annotated[str | None, typer.Option(help="parrot, a folder, a repository, random:...")] = None,
-    device: Annotated[Device | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
-    dtype: DtypeOption = None,
-    weights: WeightsOption = None,
-    kv: KvOption = None,
-    slots: Annotated[int | None, typer.Option(help="Sessions at the same time.")] = None,
-    allow_slower_than_real_time: Annotated[
-        bool | None,
-        typer.Option(
-            "--allow-slower-than-real-time", help="Offer all slots, even if answers will come late."
-        ),
-    ] = None,
-    host: Annotated[
-        str | None, typer.Option(help="Address to listen on; not loopback: needs ENGINE_TOKEN.")
-    ] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
-    socket: Annotated[Path | None, typer.Option(help="A Unix socket to listen on as well.")] = None,
-    origins: Annotated[str | None, typer.Option(help="Origins of web pages that may open sessions.")] = None,
-    tls_cert: Annotated[Path | None, typer.Option(help="A certificate: speak TLS.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="The key of that certificate.")] = None,
-    room_share: Annotated[
-        float | None, typer.Option(help="Share of the seats that /api/chat leaves to rooms.")
-    ] = None,
-    chat_line: Annotated[
-        int | None, typer.Option(help="Callers of /api/chat who may wait for a seat.")
-    ] = None,
-    chat_line_seconds: Annotated[float | None, typer.Option(help="How long one of them waits.")] = None,
-    chat_idle_seconds: Annotated[
-        float | None, typer.Option(help="Silence that ends a call of /api/chat.")
-    ] = None,
-    chat_per_address: Annotated[
-        int | None, typer.Option(help="Calls of /api/chat from one address; 0: any number.")
-    ] = None,
-    drain_seconds: Annotated[float | None, typer.Option(help="How long SIGTERM waits for calls.")] = None,
-    log_format: Annotated[
-        LogFormat | None, typer.Option(help="Log lines for people or for machines.")
-    ] = None,
-) -> None:
-    """Serve sessions. Every option is also a setting ENGINE_..., as is ENGINE_TOKEN."""
-    settings = EngineSettings.load(
-        checkpoint=checkpoint,
-        device=device,
-        dtype=dtype,
-        weights=weights,
-        kv=kv,
-        slots=slots,
-        allow_slower_than_real_time=allow_slower_than_real_time,
-        host=host,
-        port=port,
-        socket=socket,
-        origins=origins,
-        tls_cert=tls_cert,
-        tls_key=tls_key,
-        room_share=room_share,
-        chat_line=chat_line,
-        chat_line_seconds=chat_line_seconds,
-        chat_idle_seconds=chat_idle_seconds,
-        chat_per_address=chat_per_address,
-        drain_seconds=drain_seconds,
-        log_format=log_format,
-    )
-    log_to_stderr(settings.log_format)
-    # Until there are calls to wait for.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    from engine.service.server import Shutdown, bound
-    from engine.service.server import serve as serve_sessions
-    from engine.service.sessions import ServedModel
-    from engine.start import start
-
-    with bound(settings) as sockets:
-        started = start(settings)
-        model = started.model
-        served = ServedModel(model.name, model.lm.config.max_delay, model.sampling, model.tokenizer.piece)
-
-        async def until_shut_down() -> bool:
-            shutdown = Shutdown()
-            for name in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(name, shutdown.request)
-            return await serve_sessions(
-                settings, sockets, served, started.runner, started.seats, shutdown, started.times
-            )
-
-        sys.exit(0 if asyncio.run(until_shut_down()) else 1)
+app.command()(serve)
+app.command()(empty)
 
 
 @app.command()

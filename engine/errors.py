@@ -7,7 +7,12 @@ EngineError
 │   ├── AudioFileError   a recording
 │   ├── Unauthorized     the token
 │   ├── ForbiddenOrigin  a web page that may not talk to this engine
-│   └── SessionError     what a client sent for or on its session: ends that session alone
+│   ├── SessionError     what a client sent for or on its session: ends that session alone
+│   ├── SnapshotError    a saved session that this engine cannot go on with
+│   ├── SessionGone      a session that nobody can resume any more, or never could
+│   ├── SessionMoved     a session that goes on at another engine
+│   ├── AlreadyClaimed   an orphan that somebody else has claimed
+│   └── NotMovable       a session that stays on its engine
 ├── Refused              nothing is wrong, but not now: exit code 3
 │   ├── EngineFull       every seat is taken
 │   ├── EngineDraining   the engine is going down
@@ -77,6 +82,51 @@ class SessionError(UserError):
     """What a client sent for or on its session cannot be used."""
 
     code = "bad_session"
+
+
+class SnapshotError(UserError):
+    """The bytes of a saved session are damaged, or those of another model."""
+
+    code = "bad_snapshot"
+
+
+class SessionGone(UserError):
+    """No held session answers to this token in this room, for this identity: nothing else is told of it."""
+
+    code = "gone"
+    http_status = 410
+
+
+@dataclass
+class SessionMoved(UserError):
+    """The session of this token goes on at another engine, which the client knows by its name."""
+
+    engine: str
+    resume: str
+
+    code = "moved"
+    http_status = 410
+
+    def __str__(self) -> str:
+        return f"the session has moved: resume it at {self.engine}"
+
+    def to_wire(self) -> dict[str, Any]:
+        """`{"error": "moved", "engine", "resume"}`."""
+        return {"error": self.code, **asdict(self)}
+
+
+class AlreadyClaimed(UserError):
+    """An orphan was claimed before."""
+
+    code = "claimed"
+    http_status = 409
+
+
+class NotMovable(UserError):
+    """A session cannot go on at another engine, and goes on where it is."""
+
+    code = "not_movable"
+    http_status = 409
 
 
 class Refused(EngineError):
@@ -185,11 +235,22 @@ def error_from_wire(body: Mapping[str, Any]) -> EngineError:
     code = body.get("error")
     if code == EngineFull.code:
         return EngineFull(*(int(body[name]) for name in ("seats", "in_calls", "reserved", "retry_after_s")))
+    if code == SessionMoved.code:
+        return SessionMoved(str(body["engine"]), str(body["resume"]))
     for refusal in (EngineDraining, TooManySessions):
         if refusal.code == code:
             return refusal()
     text = str(body.get("message", code))
-    for kind in (Unauthorized, ForbiddenOrigin, SessionError, SettingError):
+    for kind in (
+        Unauthorized,
+        ForbiddenOrigin,
+        SessionError,
+        SessionGone,
+        AlreadyClaimed,
+        NotMovable,
+        SnapshotError,
+        SettingError,
+    ):
         if kind.code == code:
             return kind(text)
     return EngineError(text)

@@ -3,7 +3,6 @@
 import json
 import logging
 import sys
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -12,11 +11,11 @@ LogFormat = Literal["plain", "json"]
 _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-def log_to_stderr(log_format: LogFormat, hidden: Iterable[str] = ()) -> logging.Handler:
-    """Send everything from INFO on to stderr, without the fields in `hidden`; the handler that does it."""
+def log_to_stderr(log_format: LogFormat) -> logging.Handler:
+    """Send everything from INFO on to stderr; the handler that does it."""
     kind = PlainFormatter if log_format == "plain" else JsonFormatter
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(kind(hidden))
+    handler.setFormatter(kind())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     return handler
 
@@ -24,12 +23,11 @@ def log_to_stderr(log_format: LogFormat, hidden: Iterable[str] = ()) -> logging.
 class _FieldsFormatter(logging.Formatter):
     """Knows what was given as `extra`."""
 
-    def __init__(self, hidden: Iterable[str] = ()) -> None:
+    def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-        self._hidden = _STANDARD_FIELDS | set(hidden)
 
     def fields(self, record: logging.LogRecord) -> dict[str, object]:
-        return {name: value for name, value in vars(record).items() if name not in self._hidden}
+        return {name: value for name, value in vars(record).items() if name not in _STANDARD_FIELDS}
 
 
 class PlainFormatter(_FieldsFormatter):
@@ -53,6 +51,8 @@ class JsonFormatter(_FieldsFormatter):
             "message": record.getMessage(),
             **self.fields(record),
         }
-        if record.exc_info:
+        if record.exc_text:
+            line["exception"] = record.exc_text
+        elif record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)

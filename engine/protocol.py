@@ -1,23 +1,29 @@
 """What travels on `/v1/session`: each message as a frozen dataclass with its wire form.
 
 Binary messages carry sound, text messages carry JSON. Client to engine: PCM s16le mono 24 kHz in pieces of
-any length, `End`, `Report`. Engine to client: `Ready` first, then one `Audio` for every 80 ms received,
-`Text`, `Failure`, `Ended`.
+any length, `Pause`, `End`, `Report`. Engine to client: `Ready` first, then one `Audio` for every 80 ms
+received, `Text`, `Moved`, `Failure`, `Ended`.
 """
 
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import Any, ClassVar, Self, TypeVar
+from urllib.parse import quote, unquote
 
 from engine.errors import SessionError
+from engine.peers import is_peer_name
 from engine.step.frames import FRAME_SAMPLES, SAMPLE_RATE, Sampling
 
 SESSION_PATH = "/v1/session"
 SEATS_PATH = "/v1/seats"
 MODEL_PATH = "/v1/model"
+RESUME_HEADER = "Moshi-Resume"
+ROOM_HEADER = "Moshi-Room"
+IDENTITY_HEADER = "Moshi-Identity"
+FOLLOWS_HEADER = "Moshi-Follows"
 FRAME_BYTES = 2 * FRAME_SAMPLES
 MAX_MESSAGE_BYTES = 256 * 1024
 _AUDIO_HEADER = struct.Struct("<IIII")
@@ -31,12 +37,19 @@ RANGES: dict[str, tuple[type[int] | type[float], float, float]] = {
     "seed": (int, 0, (1 << 32) - 1),
 }
 _OTHER_PARAMETERS = ("seat", "voice", "prompt")
+_PARAMETERS = (*RANGES, *_OTHER_PARAMETERS)
 SAMPLING_PARAMETERS = tuple(RANGES)
+_MOST_NAME_CHARACTERS = 512
+_MOST_FOLLOWED = 64
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRequest:
-    """The query of a session. None leaves it to the engine: its own defaults, a random seed."""
+    """The query of a session, and whose it is. None leaves it to the engine: its own defaults, a random seed.
+
+    `room` and `identity` travel as headers, for URLs are logged: a lost session comes back to nobody else.
+    `follows`: names of the other engines to which the client follows its session.
+    """
 
     temperature: float | None = None
     top_k: int | None = None
@@ -46,6 +59,16 @@ class SessionRequest:
     seat: str | None = None
     voice: str | None = None
     prompt: str | None = None
+    room: str | None = None
+    identity: str | None = None
+    follows: tuple[str, ...] = ()
+
+    @classmethod
+    def from_wire(cls, query: Mapping[str, str], headers: Mapping[str, str]) -> Self:
+        """Parse and check both. Raises SessionError that says what is wrong."""
+        room, identity = (_parse_name(name, headers.get(name)) for name in (ROOM_HEADER, IDENTITY_HEADER))
+        follows = _parse_follows(headers.get(FOLLOWS_HEADER, ""))
+        return replace(cls.from_query(query), room=room, identity=identity, follows=follows)
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> Self:
@@ -57,16 +80,21 @@ class SessionRequest:
             elif name in RANGES:
                 given[name] = _parse_number(name, text)
             else:
-                near = get_close_matches(name, [f.name for f in fields(cls)])
-                hint = (
-                    f"did you mean {near[0]}?" if near else f"known: {', '.join(f.name for f in fields(cls))}"
-                )
+                near = get_close_matches(name, _PARAMETERS)
+                hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(_PARAMETERS)}"
                 raise SessionError(f"no session parameter is called {name!r}: {hint}")
         return cls(**given)
 
     def to_query(self) -> dict[str, str]:
         """The query string as a mapping, without what is None."""
-        return {name: str(value) for name, value in asdict(self).items() if value is not None}
+        given = {name: getattr(self, name) for name in _PARAMETERS}
+        return {name: str(value) for name, value in given.items() if value is not None}
+
+    def to_headers(self) -> dict[str, str]:
+        """The headers, without what is None."""
+        given = {ROOM_HEADER: self.room, IDENTITY_HEADER: self.identity}
+        named = {name: quote(value, safe="") for name, value in given.items() if value is not None}
+        return named | ({FOLLOWS_HEADER: ",".join(self.follows)} if self.follows else {})
 
     def sampling(self, defaults: Sampling) -> Sampling:
         """`defaults` with every parameter that the request names."""
@@ -88,6 +116,29 @@ def _parse_number(name: str, text: str) -> float | int:
     return value
 
 
+def _parse_name(header: str, text: str | None) -> str | None:
+    if text is None:
+        return None
+    try:
+        name = unquote(text, errors="strict")
+    except ValueError:
+        name = ""
+    if not 0 < len(name) <= _MOST_NAME_CHARACTERS:
+        raise SessionError(
+            f"{header} is a name of 1 to {_MOST_NAME_CHARACTERS} characters in UTF-8, percent-encoded"
+        )
+    return name
+
+
+def _parse_follows(text: str) -> tuple[str, ...]:
+    names = tuple(filter(None, (name.strip() for name in text.split(","))))
+    if len(names) > _MOST_FOLLOWED or not all(map(is_peer_name, names)):
+        raise SessionError(
+            f"{FOLLOWS_HEADER} is at most {_MOST_FOLLOWED} names of engines, separated by commas"
+        )
+    return names
+
+
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """What an engine serves. `settings` are the parameters of a session that this model takes."""
@@ -102,7 +153,7 @@ class ModelCard:
         return cls(str(body["model"]), int(body["model_delay_ms"]), tuple(map(str, body["settings"])))
 
 
-class _JsonMessage:
+class JsonMessage:
     """A message that travels as a JSON object: its fields, and `type`."""
 
     type: ClassVar[str]
@@ -113,30 +164,48 @@ class _JsonMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class End(_JsonMessage):
+class End(JsonMessage):
     """Client: hang up. The seat is free at once."""
 
     type: ClassVar[str] = "end"
 
 
 @dataclass(frozen=True, slots=True)
-class Report(_JsonMessage):
+class Pause(JsonMessage):
+    """Client: the caller is away. The seat may go to another; the first sound that comes takes one again."""
+
+    type: ClassVar[str] = "pause"
+
+
+@dataclass(frozen=True, slots=True)
+class Report(JsonMessage):
     """Client: what became of the answer to input frame `frame`, in microseconds.
 
     `worker_us`: frame arrived -> its answer handed to the track; `playout_us`: queued in the track then;
-    `jitter_us`: delay of the caller's jitter buffer, None while it is not known.
+    `jitter_us`: delay of the caller's jitter buffer, None while it is not known. The others count what
+    went wrong with the sound since the report before: answers that came after the track had run dry; frames
+    of the caller that came too late to be sent, and silence that was sent where none came; what the caller's
+    jitter buffer made up for lost packets.
     """
 
     frame: int
     worker_us: int
     playout_us: int
     jitter_us: int | None = None
+    underruns: int = 0
+    late_frames: int = 0
+    silent_frames: int = 0
+    concealed_us: int = 0
     type: ClassVar[str] = "report"
 
 
 @dataclass(frozen=True, slots=True)
-class Ready(_JsonMessage):
-    """Engine: the session is open. An empty `resume` and `grace_s` 0: a lost session is over."""
+class Ready(JsonMessage):
+    """Engine: the session is open, or goes on.
+
+    `frame`: the number of the first frame that is sent now. `resume`: what opens the session again when the
+    connection was lost, within `grace_s` seconds; empty and 0: a lost session is over.
+    """
 
     session: str
     model: str
@@ -146,11 +215,12 @@ class Ready(_JsonMessage):
     frame_samples: int = FRAME_SAMPLES
     resume: str = ""
     grace_s: float = 0.0
+    frame: int = 0
     type: ClassVar[str] = "ready"
 
 
 @dataclass(frozen=True, slots=True)
-class Text(_JsonMessage):
+class Text(JsonMessage):
     """Engine: a piece of the model's own words, said with the answer to input frame `frame`."""
 
     frame: int
@@ -159,7 +229,21 @@ class Text(_JsonMessage):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure(_JsonMessage):
+class Moved(JsonMessage):
+    """Engine: the session goes on at another engine, of those that the client said it follows to.
+
+    `engine` is its name, `resume` opens the session there, `frame` is the number of the first frame that it
+    is to hear there: what was sent of that one and after it was not heard. `Ended` follows.
+    """
+
+    engine: str
+    resume: str
+    frame: int
+    type: ClassVar[str] = "moved"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure(JsonMessage):
     """Engine: the session cannot go on; `Ended` follows."""
 
     code: str
@@ -168,8 +252,13 @@ class Failure(_JsonMessage):
 
 
 @dataclass(frozen=True, slots=True)
-class Ended(_JsonMessage):
-    """Engine: the session is over. `reason`: hang_up, error, drain."""
+class Ended(JsonMessage):
+    """Engine: the last message of a connection.
+
+    The session is over where `reason` is hang_up, error or drain. taken_over: it goes on over another
+    connection; moved: at another engine; held: no seat was free for its caller's return, and it can still be
+    resumed.
+    """
 
     reason: str
     type: ClassVar[str] = "ended"
@@ -203,18 +292,19 @@ class Audio:
         return cls(frame, queue_us, step_us, message[_AUDIO_HEADER.size :])
 
 
-ClientMessage = End | Report
-Event = Ready | Audio | Text | Failure | Ended
+ClientMessage = End | Pause | Report
+EngineMessage = Ready | Text | Moved | Failure | Ended
+Event = EngineMessage | Audio
 
-_CLIENT_MESSAGES: dict[str, type[ClientMessage]] = {kind.type: kind for kind in (End, Report)}
-_ENGINE_MESSAGES: dict[str, type[Ready | Text | Failure | Ended]] = {
-    kind.type: kind for kind in (Ready, Text, Failure, Ended)
+_CLIENT_MESSAGES: dict[str, type[ClientMessage]] = {kind.type: kind for kind in (End, Pause, Report)}
+_ENGINE_MESSAGES: dict[str, type[EngineMessage]] = {
+    kind.type: kind for kind in (Ready, Text, Moved, Failure, Ended)
 }
 
 
 def parse_client_message(text: str) -> ClientMessage:
     """A client's text message. Raises SessionError that says what was expected."""
-    kind, body = _typed(text, _CLIENT_MESSAGES)
+    kind, body = parse_typed(text, _CLIENT_MESSAGES)
     for name, value in body.items():
         if value is None and name == "jitter_us":
             continue
@@ -223,17 +313,22 @@ def parse_client_message(text: str) -> ClientMessage:
     return kind(**body)
 
 
-def parse_engine_message(text: str) -> Ready | Text | Failure | Ended:
+def parse_engine_message(text: str) -> EngineMessage:
     """An engine's text message. Unknown fields are passed over. Raises SessionError."""
-    kind, body = _typed(text, _ENGINE_MESSAGES, strict=False)
+    kind, body = parse_typed(text, _ENGINE_MESSAGES, strict=False)
     return kind(**body)
 
 
 _Kind = TypeVar("_Kind", bound=type[Any])
 
 
-def _typed(text: str, kinds: Mapping[str, _Kind], *, strict: bool = True) -> tuple[_Kind, dict[str, Any]]:
-    """The class that the `type` of `text` names, and the fields for it."""
+def parse_typed(
+    text: str, kinds: Mapping[str, _Kind], *, strict: bool = True
+) -> tuple[_Kind, dict[str, Any]]:
+    """The class that the `type` of `text` names, and the fields for it. strict: none that it does not have.
+
+    Raises SessionError.
+    """
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):

@@ -7,8 +7,10 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from engine.environment import ENV_FILE, is_loopback, load_settings, reject_unknown
+from engine.errors import SettingError
 from engine.logs import LogFormat
 from engine.models.config import KvPrecision, WeightPrecision
+from engine.peers import parse_peers
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["float32", "bfloat16"]
@@ -60,6 +62,19 @@ class EngineSettings(BaseSettings):
     """After how long without sound a call of `/api/chat` is ended."""
     chat_per_address: int = Field(default=8, ge=0)
     """Calls of `/api/chat` from one address at a time, on or waiting; 0: any number, as behind a proxy."""
+    grace_seconds: float = Field(default=15.0, ge=0, le=3600)
+    """How long a session is held that has lost its connection; 0: not at all."""
+    held_sessions: int | None = Field(default=None, ge=0)
+    """Of how many sessions whose callers are away others get the seat, and host memory the state; unset:
+    as many as there are seats."""
+    admin_socket: Path | None = None
+    """A Unix socket for administration, which can be opened by the engine's user alone."""
+    peers: str = ""
+    """Engines that calls may be moved to: name=url of each, separated by commas."""
+    peer_token: SecretStr | None = None
+    """What engines show each other to move calls; at least 16 characters. Without it none arrive here."""
+    step_timeout_seconds: float = Field(default=5.0, gt=0)
+    """After how long a step counts as hung, and the engine as broken; never less than ten measured steps."""
     drain_seconds: float = Field(default=3600.0, ge=0)
     """How long a SIGTERM waits for the calls that are on."""
     log_format: LogFormat = "plain"
@@ -80,7 +95,12 @@ class EngineSettings(BaseSettings):
             else origins
         )
 
-    @field_validator("token")
+    @field_validator("peers")
+    @classmethod
+    def _named(cls, peers: str) -> str:
+        return checked_peers(peers)
+
+    @field_validator("token", "peer_token")
     @classmethod
     def _long_enough(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None and len(token.get_secret_value()) < 16:
@@ -95,6 +115,15 @@ class EngineSettings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _known_to_peers(self) -> Self:
+        if self.peers and self.peer_token is None:
+            raise ValueError(
+                "ENGINE_PEERS names engines that calls may be moved to: set ENGINE_PEER_TOKEN, the secret "
+                "that they all have, as well"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _guarded(self) -> Self:
         if self.token is None and not is_loopback(self.host):
             raise ValueError(
@@ -102,6 +131,15 @@ class EngineSettings(BaseSettings):
                 "of 16 or more characters, or listen on 127.0.0.1"
             )
         return self
+
+
+def checked_peers(peers: str) -> str:
+    """As `ENGINE_PEERS` may be. Raises ValueError."""
+    try:
+        parse_peers(peers)
+    except SettingError as error:
+        raise ValueError(str(error)) from None
+    return peers
 
 
 class ClientSettings(BaseSettings):
@@ -115,6 +153,21 @@ class ClientSettings(BaseSettings):
     """`ws://host:port`, `wss://host:port` or `unix:/path`."""
     token: SecretStr | None = None
     """What the engine wants to see."""
+
+    @classmethod
+    def load(cls, **options: Any) -> Self:
+        """As `EngineSettings.load`."""
+        reject_unknown(ENV_PREFIX, NAMES)
+        return load_settings(cls, options)
+
+
+class AdminSettings(BaseSettings):
+    """Where an engine is administered."""
+
+    model_config = ClientSettings.model_config
+
+    admin_socket: Path | None = None
+    """A Unix socket."""
 
     @classmethod
     def load(cls, **options: Any) -> Self:

@@ -5,10 +5,12 @@ import logging
 from dataclasses import dataclass
 
 from engine.checkpoint import Model, load
+from engine.checkpoint.fingerprint import fingerprint
 from engine.device import choose_device, choose_dtype
 from engine.errors import SettingError
 from engine.memory import Room, enough_memory
 from engine.settings import EngineSettings
+from engine.state.saved import SavedForm
 from engine.step.build import make_runner
 from engine.step.capacity import MOST_SLOTS, Variant
 from engine.step.frames import FRAME_S
@@ -23,12 +25,16 @@ _MOST_SLOTS = {"cuda": MOST_SLOTS, "cpu": 8, "mps": 8}
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A model in memory and `seats` for sessions, whose steps take `times`."""
+    """A model in memory and `seats` for sessions, whose steps take `times`.
+
+    form: in which sessions move between this engine and its peers, if it has any.
+    """
 
     model: Model
     runner: Runner
     seats: int
     times: StepTimes
+    form: SavedForm | None
 
 
 def start(settings: EngineSettings) -> Started:
@@ -52,7 +58,10 @@ def start(settings: EngineSettings) -> Started:
         gc.freeze()
         fill(runner, slots, model.lm.config.transformer.context)
         seats, times = _measure(runner, slots, settings.allow_slower_than_real_time)
-    return Started(model, runner, seats, times)
+        form = None
+        if settings.peer_token is not None:
+            form = SavedForm(fingerprint(model, variant.kv), runner.state, pinned=device.type == "cuda")
+    return Started(model, runner, seats, times, form)
 
 
 def _measure(runner: Runner, slots: int, slower: bool) -> tuple[int, StepTimes]:

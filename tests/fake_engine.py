@@ -3,39 +3,55 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from aiohttp import WSMsgType, web
 
-from engine.errors import EngineFull
+from engine.errors import EngineError, EngineFull, SessionGone, SessionMoved
 from engine.protocol import (
     FRAME_BYTES,
     MODEL_PATH,
+    RESUME_HEADER,
     SEATS_PATH,
     SESSION_PATH,
     Audio,
     Ended,
     Event,
     ModelCard,
+    Moved,
+    Pause,
     Ready,
     Report,
     SessionRequest,
     Text,
     parse_client_message,
 )
+from engine.service.error_answers import errors_as_json
+
+
+@dataclass
+class FakeSession:
+    """What survives a lost connection: the frame that was heard last, and the number of the next one."""
+
+    id: str
+    last: bytes = bytes(FRAME_BYTES)
+    number: int = 0
+    heard: bytes = b""
 
 
 @dataclass
 class FakeEngine:
-    """Counts seats as the engine does.
+    """Counts seats as the engine does, and holds lost sessions for ever.
 
     `words`: what it says with the answer to a frame, by its number; `stalled`: it listens without a word;
-    `parting_s`: it takes this long to hear that somebody hangs up, and does not if they are gone by then.
+    `broken`: it opens no session; `parting_s`: it takes this long to hear that somebody
+    hangs up, and does not if they are gone by then; `moved`: where sessions went, by their tokens.
     """
 
     seats: int = 4
     words: dict[int, str] = field(default_factory=dict)
     stalled: bool = False
+    broken: bool = False
     parting_s: float = 0.0
     card: ModelCard = field(default_factory=lambda: ModelCard("fake", 80))
     url: str = ""
@@ -45,6 +61,10 @@ class FakeEngine:
     frames: list[bytes] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
+    pauses: int = 0
+    resumes: int = 0
+    held: dict[str, FakeSession] = field(default_factory=dict)
+    moved: dict[str, SessionMoved] = field(default_factory=dict)
     sockets: list[web.WebSocketResponse] = field(default_factory=list)
 
     @property
@@ -62,6 +82,18 @@ class FakeEngine:
         for socket in list(self.sockets):
             await socket.close()
 
+    async def hand_over(self, other: "FakeEngine", name: str) -> None:
+        """Let the one session go on at another engine."""
+        (session,) = self.held.values()
+        other.held["moved"] = replace(session, heard=b"")
+        self.forget()
+        await self.say(Moved(name, "moved", session.number))
+        await self.say(Ended("moved"))
+
+    def forget(self) -> None:
+        """Know of no session of before, as an engine that was started again."""
+        self.held.clear()
+
     async def count(self, _request: web.Request) -> web.Response:
         return web.json_response(
             {"seats": self.seats, "in_calls": self.in_calls, "reserved": len(self.reserved)}
@@ -72,7 +104,7 @@ class FakeEngine:
 
     async def reserve(self, request: web.Request) -> web.Response:
         if self._is_full():
-            return self._refusal()
+            raise self._refusal()
         self.reserved.add((await request.json())["id"])
         return web.Response(status=201)
 
@@ -82,38 +114,64 @@ class FakeEngine:
         return web.Response(status=204)
 
     async def session(self, request: web.Request) -> web.StreamResponse:
-        asked = SessionRequest.from_query(request.query)
-        if asked.seat in self.reserved:
-            self.reserved.discard(asked.seat)
-        elif self._is_full():
-            return self._refusal()
+        if self.broken:
+            raise EngineError("broken")
+        asked = SessionRequest.from_wire(request.query, request.headers)
+        token = request.headers.get(RESUME_HEADER)
+        if token is not None:
+            if token in self.moved:
+                raise self.moved[token]
+            held = self.held.get(token)
+            if held is None:
+                raise SessionGone("no such session")
+            self.resumes += 1
+        else:
+            held = None
+            if asked.seat in self.reserved:
+                self.reserved.discard(asked.seat)
+            elif self._is_full():
+                raise self._refusal()
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self.requests.append(asked)
         self.sockets.append(socket)
-        ready = Ready(f"s{len(self.requests)}", self.card.model, 0, self.card.model_delay_ms)
+        session = held or FakeSession(f"s{len(self.requests)}")
+        self.held.pop(token or "", None)
+        token = f"token {len(self.requests)}"
+        self.held[token] = session
+        card = self.card
+        ready = Ready(
+            session.id, card.model, 0, card.model_delay_ms, resume=token, grace_s=15, frame=session.number
+        )
         await socket.send_str(ready.to_wire())
         try:
-            self.ends.append(await self._converse(request, socket))
+            self.ends.append(await self._converse(request, socket, session))
         finally:
             self.sockets.remove(socket)
         return socket
 
-    async def _converse(self, request: web.Request, socket: web.WebSocketResponse) -> str:
-        last, number, heard = bytes(FRAME_BYTES), 0, b""
+    async def _converse(
+        self, request: web.Request, socket: web.WebSocketResponse, session: FakeSession
+    ) -> str:
         async for message in socket:
             if message.type is WSMsgType.BINARY:
                 self.frames.append(message.data)
                 if self.stalled:
                     continue
-                heard += message.data
-                while len(heard) >= FRAME_BYTES:
-                    await socket.send_bytes(Audio(number, 0, 0, last).to_wire())
+                session.heard += message.data
+                while len(session.heard) >= FRAME_BYTES:
+                    number = session.number
+                    await socket.send_bytes(Audio(number, 0, 0, session.last).to_wire())
                     if number in self.words:
                         await socket.send_str(Text(number, self.words[number]).to_wire())
-                    last, heard, number = heard[:FRAME_BYTES], heard[FRAME_BYTES:], number + 1
-            elif isinstance(report := parse_client_message(message.data), Report):
-                self.reports.append(report)
+                    session.last, session.heard = session.heard[:FRAME_BYTES], session.heard[FRAME_BYTES:]
+                    session.number += 1
+                continue
+            told = parse_client_message(message.data)
+            if isinstance(told, Report):
+                self.reports.append(told)
+            elif isinstance(told, Pause):
+                self.pauses += 1
             else:
                 await asyncio.sleep(self.parting_s)
                 if request.transport is None or request.transport.is_closing():
@@ -125,15 +183,14 @@ class FakeEngine:
     def _is_full(self) -> bool:
         return self.in_calls + len(self.reserved) >= self.seats
 
-    def _refusal(self) -> web.Response:
-        full = EngineFull(self.seats, self.in_calls, len(self.reserved))
-        return web.json_response(full.to_wire(), status=503)
+    def _refusal(self) -> EngineFull:
+        return EngineFull(self.seats, self.in_calls, len(self.reserved))
 
 
 @asynccontextmanager
 async def serving(engine: FakeEngine, port: int = 0) -> AsyncIterator[FakeEngine]:
     """The engine on a free port of this machine, its address in `url`."""
-    app = web.Application()
+    app = web.Application(middlewares=[errors_as_json])
     app.add_routes(
         [
             web.get(SESSION_PATH, engine.session),

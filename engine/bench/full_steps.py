@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from engine.bench.results import FullSteps, Quantiles
 from engine.bench.sound import Sound
+from engine.bench.spells import spell_s
 from engine.step.loop import Runner
 
 WARM_UP_STEPS = 20
@@ -31,4 +32,4 @@ def time_full_steps(runner: Runner, sound: Sound, steps: int, renew: Callable[[]
         runner.step(slots, frame)
         wall.append(time.perf_counter() - began)
         cpu += time.process_time() - cpu_before
-    return FullSteps(Quantiles.of(wall), WARM_UP_STEPS, 1000 * cpu / steps)
+    return FullSteps(Quantiles.of(wall), WARM_UP_STEPS, 1000 * cpu / steps, spell_s(wall))

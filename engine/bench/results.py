@@ -35,11 +35,14 @@ class Quantiles:
 
 @dataclass(frozen=True, slots=True)
 class FullSteps:
-    """Steps with a frame of every session, one after the other. `cpu_ms`: of this process, a step."""
+    """Steps with a frame of every session, one after the other. `cpu_ms`: of this process, a step; `spell_s`:
+    for about how long they stay as slow or as fast as they are.
+    """
 
     step: Quantiles
     warm_up_steps: int
     cpu_ms: float
+    spell_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,13 @@ class Delays:
         self.longest = config.max_delay
         self._said = 1 + config.own_codebooks
         self._delays = torch.tensor(config.delays, device=device)
-        self._initial = torch.tensor([config.text_card] + [config.card] * config.n_q, device=device)
+        # One more than what can be said: nothing that is fed is larger.
+        self._largest = (config.text_card, *[config.card] * config.n_q)
+        self._initial = torch.tensor(self._largest, device=device)
 
     def new_state(self, slots: int) -> TokenCache:
         """State for `slots` sessions."""
-        return TokenCache(slots, len(self._delays), self.longest + 2, self._delays.device)
+        return TokenCache(slots, self._largest, self.longest + 2, self._delays.device)
 
     def no_sound(self, batch: int) -> Tensor:
         """Heard codes int64 [B, H] for a step that nobody speaks in."""

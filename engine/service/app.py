@@ -8,11 +8,14 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from engine.errors import SessionError
 from engine.protocol import MODEL_PATH, SEATS_PATH, SESSION_PATH
-from engine.service.auth import guard
+from engine.service.arrivals import Arrivals
+from engine.service.auth import Keys, guard
 from engine.service.chat_query import CHAT_PATH
 from engine.service.chat_socket import ChatSocket
 from engine.service.error_answers import errors_as_json
 from engine.service.metrics import Metrics
+from engine.service.places import Places
+from engine.service.returns import Returns
 from engine.service.seats import Seats
 from engine.service.session_socket import SessionSocket
 from engine.service.sessions import Sessions
@@ -22,16 +25,16 @@ _MAX_BODY_BYTES = 4096
 
 def build_app(
     sessions: Sessions,
+    returns: Returns,
     seats: Seats,
+    places: Places,
     metrics: Metrics,
     chat: ChatSocket,
-    token: str | None,
-    origins: tuple[str, ...],
+    arrivals: Arrivals | None,
+    keys: Keys,
 ) -> web.Application:
     """Every route, behind the guard."""
-    app = web.Application(
-        middlewares=[errors_as_json, guard(token, origins)], client_max_size=_MAX_BODY_BYTES
-    )
+    app = web.Application(middlewares=[errors_as_json, guard(keys)], client_max_size=_MAX_BODY_BYTES)
 
     async def reserve(request: web.Request) -> web.Response:
         try:
@@ -48,7 +51,12 @@ def build_app(
 
     async def count(_request: web.Request) -> web.Response:
         return web.json_response(
-            {"seats": seats.total, "in_calls": seats.in_calls, "reserved": seats.reserved}
+            {
+                "seats": seats.total,
+                "in_calls": seats.in_calls,
+                "reserved": seats.reserved,
+                "held": places.held_in_slots + places.held_in_host_memory,
+            }
         )
 
     async def model(_request: web.Request) -> web.Response:
@@ -66,7 +74,7 @@ def build_app(
     app.add_routes(
         [
             web.get(CHAT_PATH, chat.handle),
-            web.get(SESSION_PATH, SessionSocket(sessions, metrics).handle),
+            web.get(SESSION_PATH, SessionSocket(sessions, returns, metrics).handle),
             web.post(SEATS_PATH, reserve),
             web.get(SEATS_PATH, count),
             web.delete(SEATS_PATH + "/{id}", release),
@@ -76,6 +84,8 @@ def build_app(
             web.get("/metrics", metrics_page),
         ]
     )
+    if arrivals is not None:
+        app.add_routes(arrivals.routes())
     app.on_cleanup.append(chat.close)
     return app
 

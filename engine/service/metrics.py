@@ -18,7 +18,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from engine.service.latency_window import QUANTILES, LatencyWindow
+from engine.latency_window import QUANTILES, LatencyWindow
 from engine.service.seats import Seats
 from engine.step.frames import FRAME_S, StepResult
 from engine.step.measure import StepTimes
@@ -30,15 +30,22 @@ _LATENCY_BUCKETS = (
 _BATCH_BUCKETS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 80)
 
 STAGES = ("queue", "step", "answer", "worker", "playout", "jitter")
+FAULTS = {
+    "underruns": "Answers that came after what the caller hears had run dry",
+    "late_frames": "Frames of callers that came too late to be heard",
+    "silent_frames": "Frames of silence in the place of missing sound of callers",
+    "concealed_seconds": "What callers' jitter buffers made up for lost packets",
+}
 
 
 class SessionLatency:
-    """One session's latency by stage, and how many of its frames were answered late."""
+    """One session's latency by stage, how many frames were answered late, `FAULTS` of its sound."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.stages = {stage: LatencyWindow(clock) for stage in STAGES}
         self.frames = 0
         self.missed = 0
+        self.faults = dict.fromkeys(FAULTS, 0.0)
 
 
 class Metrics(Collector):
@@ -65,8 +72,12 @@ class Metrics(Collector):
         self._missed = self._counter(
             "moshi_missed_frames", "Frames answered over 80 ms after they were complete"
         )
+        self._faults = {fault: self._counter(f"moshi_{fault}", told) for fault, told in FAULTS.items()}
         self._ended = self._counter("moshi_sessions_ended", "Sessions that are over, by reason", "reason")
         self._refusals = self._counter("moshi_refusals", "Sessions and seats refused, by reason", "reason")
+        self._resumes = self._counter(
+            "moshi_resumes", "Callers who came back, by where their session was", "where"
+        )
         self._batch = Histogram(
             "moshi_step_batch_size",
             "Sessions answered in one step",
@@ -87,6 +98,21 @@ class Metrics(Collector):
         seats = self._seats
         predicted.labels("live").set_function(lambda: times.answer_s(max(1, seats.in_calls)))
         predicted.labels("all").set_function(lambda: times.answer_s(seats.total))
+
+    def hold(self, in_slots: Callable[[], int], in_host_memory: Callable[[], int]) -> None:
+        """Show how many sessions are held whose callers are away."""
+        held = Gauge(
+            "moshi_sessions_held",
+            "Sessions whose callers are away: paused, or their connection lost",
+            ["where"],
+            registry=self._registry,
+        )
+        held.labels("slot").set_function(in_slots)
+        held.labels("host").set_function(in_host_memory)
+
+    def resumed(self, where: str) -> None:
+        """A caller is back, whose session was in its `slot` or in memory of the `host`."""
+        self._resumes.labels(where).inc()
 
     def begin(self, session: str) -> None:
         """A session is live: its series appear with its first frame."""
@@ -123,12 +149,19 @@ class Metrics(Collector):
         if live is not None:
             live.stages[stage].observe(seconds)
 
+    def count(self, session: str, fault: str, count: float) -> None:
+        """Add to one of `FAULTS`."""
+        self._faults[fault].inc(count)
+        live = self._live.get(session)
+        if live is not None:
+            live.faults[fault] += count
+
     def refused(self, reason: str) -> None:
         """Count a session or a seat that was refused."""
         self._refusals.labels(reason).inc()
 
     def collect(self) -> Iterator[Metric]:
-        """The live sessions: quantiles of the last minute, as a bare summary; frames and misses."""
+        """The live sessions: quantiles of the last minute, as a bare summary; frames, misses, faults."""
         latency = Metric(
             "moshi_session_latency_seconds",
             "Latency of a live session by stage, over the last minute",
@@ -142,14 +175,22 @@ class Metrics(Collector):
             "Those answered over 80 ms after they were complete",
             labels=["session"],
         )
+        faults = {
+            fault: CounterMetricFamily(
+                f"moshi_session_{fault}", f"{told}, of a live session", labels=["session"]
+            )
+            for fault, told in FAULTS.items()
+        }
         for session, live in self._live.items():
             frames.add_metric([session], live.frames)
             missed.add_metric([session], live.missed)
+            for fault, family in faults.items():
+                family.add_metric([session], live.faults[fault])
             for stage, window in live.stages.items():
                 for quantile, seconds in zip(QUANTILES, window.last_minute() or (), strict=False):
                     labels = {"session": session, "stage": stage, "quantile": str(quantile)}
                     latency.add_sample(latency.name, labels, seconds)
-        yield from (latency, frames, missed)
+        yield from (latency, frames, missed, *faults.values())
 
     def text(self) -> bytes:
         """The page in Prometheus' text format."""

@@ -3,32 +3,45 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from errno import EADDRINUSE
 from pathlib import Path
 
 from aiohttp import web
 
 from engine.errors import EngineError, SettingError
+from engine.peers import parse_peers
 from engine.service.address_limit import AddressLimit
+from engine.service.admin import build_admin
 from engine.service.app import build_app
+from engine.service.arrivals import Arrivals
+from engine.service.auth import Keys
 from engine.service.chat_line import WaitingLine
 from engine.service.chat_socket import ChatSocket
+from engine.service.departures import Departures
+from engine.service.grace import Grace
 from engine.service.metrics import Metrics
+from engine.service.orphans import Orphans
+from engine.service.places import Places
+from engine.service.returns import Returns
 from engine.service.seats import Seats
 from engine.service.sessions import ServedModel, Sessions
 from engine.service.tls import server_tls
+from engine.service.watchdog import hung
 from engine.settings import ENV_PREFIX, EngineSettings
+from engine.state.saved import SavedForm
 from engine.step.frames import StepResult
-from engine.step.loop import Runner, StepLoop
+from engine.step.loop import STOP_TIMEOUT_S, Runner, StepLoop
 from engine.step.measure import StepTimes
+from engine.step.moves import Move
 from engine.step.ready_queue import ReadyQueue
 
 log = logging.getLogger(__name__)
 
 _LAST_WORDS_S = 1.0
 _POLL_S = 0.1
+_HUNG_STEPS = 10
 
 
 @contextmanager
@@ -49,11 +62,28 @@ def bound(settings: EngineSettings) -> Iterator[list[socket.socket]]:
             ) from None
         sockets = [until_the_end.enter_context(tcp)]
         if settings.socket is not None:
-            unix = until_the_end.enter_context(socket.socket(socket.AF_UNIX))
-            _bind_unix(unix, settings.socket)
-            until_the_end.callback(settings.socket.unlink, missing_ok=True)
-            sockets.append(unix)
+            sockets.append(until_the_end.enter_context(_unix(settings.socket)))
         yield sockets
+
+
+@contextmanager
+def bound_admin(settings: EngineSettings) -> Iterator[socket.socket | None]:
+    """The socket for administration, if there is to be one. Raises SettingError."""
+    if settings.admin_socket is None:
+        yield None
+    else:
+        with _unix(settings.admin_socket) as listening:
+            yield listening
+
+
+@contextmanager
+def _unix(path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX) as listening:
+        _bind_unix(listening, path)
+        try:
+            yield listening
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def _bind_unix(listening: socket.socket, path: Path) -> None:
@@ -93,10 +123,13 @@ async def serve(
     slots: int,
     shutdown: Shutdown,
     times: StepTimes | None = None,
+    admin: socket.socket | None = None,
+    form: SavedForm | None = None,
 ) -> bool:
     """Serve up to `slots` sessions until `shutdown` is requested and all are over; False: the step failed.
 
-    times: of the runner, where it has been measured.
+    times: of the runner, where it has been measured; admin: where administration is served; form: in which
+    sessions go to other engines and come from there.
     """
     events = asyncio.get_running_loop()
     tls = server_tls(settings.tls_cert, settings.tls_key, ENV_PREFIX)
@@ -105,10 +138,20 @@ async def serve(
     if times is not None:
         metrics.predict(times)
     queue = ReadyQueue()
-    sessions = Sessions(model, seats, queue, metrics)
+    places = Places(seats, queue, slots if settings.held_sessions is None else settings.held_sessions)
+    metrics.hold(lambda: places.held_in_slots, lambda: places.held_in_host_memory)
+    grace, orphans = Grace(settings.grace_seconds), Orphans()
+    sessions = Sessions(model, seats, places, queue, grace, metrics)
+    peer_token = settings.peer_token.get_secret_value() if settings.peer_token else None
+    departures = Departures(sessions, places, grace, parse_peers(settings.peers), peer_token, form)
+    arrivals = Arrivals(sessions, seats, grace, form) if peer_token and form else None
+    returns = Returns(sessions, places, grace, orphans, departures, metrics)
 
     def deliver(results: list[StepResult]) -> None:
         events.call_soon_threadsafe(sessions.deliver, results)
+
+    def moved(move: Move, arrived: bool) -> None:
+        events.call_soon_threadsafe(sessions.moved, move, arrived)
 
     def fail() -> None:
         events.call_soon_threadsafe(break_down)
@@ -117,6 +160,16 @@ async def serve(
         sessions.state = "broken"
         sessions.close_all("error", EngineError("the engine failed: call again, or use another"))
         shutdown.request()
+
+    async def watch() -> None:
+        limit_s = max(settings.step_timeout_seconds, _HUNG_STEPS * times.step_s(slots) if times else 0.0)
+        await hung(lambda: steps.working_on, limit_s)
+        log.error(
+            "the step hangs: this engine goes down. If the device is only slow, give it more time with "
+            "--step-timeout-seconds",
+            extra={"seconds": limit_s},
+        )
+        break_down()
 
     token = settings.token.get_secret_value() if settings.token else None
     line = WaitingLine(
@@ -129,33 +182,55 @@ async def serve(
     )
     addresses = AddressLimit(settings.chat_per_address)
     chat = ChatSocket(sessions, line, addresses, metrics, settings.chat_idle_seconds)
-    app = build_app(sessions, seats, metrics, chat, token, settings.origins)
-    web_runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST_WORDS_S)
-    await web_runner.setup()
-    steps = StepLoop(runner, queue, deliver, fail)
+    app = build_app(
+        sessions, returns, seats, places, metrics, chat, arrivals, Keys(token, peer_token, settings.origins)
+    )
+    steps = StepLoop(runner, queue, deliver, fail, moved=moved)
     steps.start()
-    try:
+    watching = asyncio.create_task(watch())
+    async with AsyncExitStack() as until_the_end:
+        until_the_end.callback(lambda: steps.stop(0.0 if sessions.state == "broken" else STOP_TIMEOUT_S))
+        until_the_end.callback(watching.cancel)
+        until_the_end.push_async_callback(departures.close)
+        if admin is not None:
+            at_admin = await until_the_end.enter_async_context(
+                _served(build_admin(sessions, returns, orphans, departures))
+            )
+            await web.SockSite(at_admin, admin).start()
+        at_clients = await until_the_end.enter_async_context(_served(app))
         for listening in sockets:
             encrypted = tls if listening is sockets[0] else None
-            await web.SockSite(web_runner, listening, ssl_context=encrypted).start()
+            await web.SockSite(at_clients, listening, ssl_context=encrypted).start()
         host, port = sockets[0].getsockname()[:2]
         scheme = "wss" if tls else "ws"
         log.info(
             "ready", extra={"model": model.name, "seats": seats.total, "url": f"{scheme}://{host}:{port}"}
         )
         await shutdown.requested.wait()
-        if sessions.state == "open":
+        if sessions.state != "broken":
             await _drain(sessions, seats, settings.drain_seconds, shutdown.hurried)
-    finally:
-        await web_runner.cleanup()
-        steps.stop()
+        if sessions.state == "broken":
+            # Whoever asks hears that it is, and not that nobody is there.
+            await asyncio.sleep(_LAST_WORDS_S)
     return sessions.state != "broken"
 
 
+@asynccontextmanager
+async def _served(app: web.Application) -> AsyncIterator[web.AppRunner]:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST_WORDS_S)
+    await runner.setup()
+    try:
+        yield runner
+    finally:
+        await runner.cleanup()
+
+
 async def _drain(sessions: Sessions, seats: Seats, seconds: float, hurried: asyncio.Event) -> None:
-    """Take no new calls; wait for those that are on or promised, at most `seconds`, less if `hurried`."""
-    sessions.state = "draining"
-    log.info("draining", extra={"calls": sessions.live})
+    """Take no new calls; wait for those that are on or promised, at most `seconds`, less if `hurried`.
+
+    Those without a connection may come back meanwhile, but nobody waits for them alone.
+    """
+    sessions.drain()
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while (sessions.live or seats.reserved) and not hurried.is_set():

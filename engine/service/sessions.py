@@ -1,4 +1,4 @@
-"""The live sessions of an engine: opened into a seat and a slot, fed with answers, closed."""
+"""The live sessions of an engine: opened into a place, fed with answers, closed."""
 
 import logging
 import secrets
@@ -9,15 +9,17 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from engine.errors import EngineDraining, EngineError, Refused, SessionError, TooManySessions
+from engine.latency_window import QUANTILES
 from engine.protocol import Failure, ModelCard, Ready, Report, SessionRequest
-from engine.service.latency_window import QUANTILES
+from engine.service.grace import Grace
 from engine.service.metrics import Metrics, SessionLatency
+from engine.service.places import Places
 from engine.service.rate_limit import RateLimit
 from engine.service.seats import Seats
-from engine.service.session import Session
+from engine.service.session import Owner, Session
 from engine.step.frames import FRAME_S, Sampling, StepResult
-from engine.step.ready_queue import Join, ReadyQueue
-from engine.step.slots import SlotPool
+from engine.step.moves import Copy, HostCopy, Move
+from engine.step.ready_queue import ReadyQueue
 
 log = logging.getLogger(__name__)
 
@@ -37,58 +39,108 @@ class ServedModel:
 
 
 class Sessions:
-    """Sessions by slot. Used from the event loop alone."""
+    """Sessions by id, those too whose callers are away. Used from the event loop alone.
+
+    `copied`, set by whoever moves sessions to other engines, is called when a copy is over.
+    """
 
     def __init__(
         self,
         model: ServedModel,
         seats: Seats,
+        places: Places,
         queue: ReadyQueue,
+        grace: Grace,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.state: Literal["open", "draining", "broken"] = "open"
         self._model = model
         self._seats = seats
+        self._places = places
         self._queue = queue
+        self._grace = grace
         self._metrics = metrics
         self._clock = clock
-        self._slots = SlotPool(seats.total)
         self._opening = RateLimit(_OPENED_PER_SECOND, _OPENED_AT_ONCE + 2 * seats.total, clock)
-        self._live: dict[int, Session] = {}
+        self._live: dict[str, Session] = {}
+        self.copied: Callable[[Copy, bool], None] = lambda _copy, _arrived: None
 
     @property
     def live(self) -> int:
-        """How many sessions are live."""
-        return len(self._live)
+        """How many sessions are live and have a connection."""
+        return sum(session.connected for session in self._live.values())
+
+    @property
+    def lost(self) -> list[Session]:
+        """Those that are held without one."""
+        return [session for session in self._live.values() if not session.connected]
+
+    @property
+    def all(self) -> list[Session]:
+        """Every live session."""
+        return list(self._live.values())
+
+    def get(self, session_id: str) -> Session | None:
+        """A live session."""
+        return self._live.get(session_id)
 
     @property
     def card(self) -> ModelCard:
         """What a client may know of the model before a session."""
         return ModelCard(self._model.name, round(1000 * FRAME_S * self._model.delay_frames))
 
+    def drain(self) -> None:
+        """Take no new calls from now on."""
+        if self.state == "open":
+            self.state = "draining"
+            log.info("draining", extra={"calls": self.live})
+
     def reserve(self, seat: str, ttl_s: float) -> None:
         """Keep a seat. Raises a refusal, or SessionError."""
-        with self._admission():
+        with self.admission():
             self._seats.reserve(seat, ttl_s)
 
     def open(self, request: SessionRequest) -> tuple[Session, Ready]:
         """A session, and what its client is told first. Raises a refusal, or SessionError."""
         self.check(request)
-        with self._admission(promised=self._seats.holds(request.seat)):
-            self._seats.enter(request.seat)
         sampling = self.sampling(request)
         if request.seed is None:
             sampling = replace(sampling, seed=secrets.randbits(32))
-        session = Session(
-            secrets.token_hex(8), self._slots.take(), self._queue.put, self._model.piece, self._clock
-        )
-        self._live[session.slot.index] = session
-        self._queue.join(Join(session.slot, sampling))
+        with self.admission(promised=self._seats.holds(request.seat)):
+            place = self._places.take(secrets.token_hex(8), request.seat, sampling)
+        owner = Owner(request.room, request.identity, request.seat)
+        session = Session(place, sampling.seed, owner, self._queue.put, self._model.piece, self._clock)
+        session.follows = request.follows
+        self._live[session.id] = session
         self._metrics.begin(session.id)
         log.info("call began", extra={"session": session.id})
-        card = self.card
-        return session, Ready(session.id, card.model, sampling.seed, card.model_delay_ms)
+        return session, self.ready(session)
+
+    def arrive(
+        self, session: str, seed: int, owner: Owner, frames: int, seat: str, copy: HostCopy
+    ) -> Session:
+        """A session that has heard `frames` on another engine. It has no connection. Raises a refusal."""
+        with self.admission(promised=self._seats.holds(seat)):
+            place = self._places.arrive(session, seat, copy)
+        arrived = Session(place, seed, owner, self._queue.put, self._model.piece, self._clock, frames)
+        arrived.connected = False
+        self._live[session] = arrived
+        self._metrics.begin(session)
+        log.info("call arrived", extra={"session": session, "frame": frames})
+        return arrived
+
+    def ready(self, session: Session, used: str | None = None) -> Ready:
+        """What a client is told first, with a token of its own. `used`: the one that it came with."""
+        return Ready(
+            session.id,
+            self.card.model,
+            session.seed,
+            self.card.model_delay_ms,
+            resume=self._grace.token(session.id, used),
+            grace_s=self._grace.seconds,
+            frame=session.next_frame,
+        )
 
     def check(self, request: SessionRequest) -> None:
         """Raise SessionError for what this model does not take."""
@@ -102,13 +154,12 @@ class Sessions:
 
     def close(self, session: Session, reason: str, failure: EngineError | None = None) -> None:
         """End a session; its seat is free at once. A session that has ended already stays as it is."""
-        if self._live.get(session.slot.index) is not session:
+        if self._live.pop(session.id, None) is None:
             return
-        del self._live[session.slot.index]
-        self._queue.leave(session.slot)
-        self._slots.free(session.slot)
-        self._seats.leave()
-        session.finish(reason, Failure(failure.code, str(failure)) if failure else None)
+        self._grace.forget(session.id)
+        self._places.leave(session.place)
+        if session.connected:
+            session.disconnect(reason, Failure(failure.code, str(failure)) if failure else None)
         measured = self._metrics.end(session.id, reason)
         log.info("call ended", extra={"session": session.id, "reason": reason, **_summary(measured)})
 
@@ -116,13 +167,22 @@ class Sessions:
         """Hand the answers of one step to their sessions; an answer whose session has left is dropped."""
         self._metrics.stepped(len(results))
         for result in results:
-            session = self._live.get(result.frame.slot.index)
-            if session is None or session.slot != result.frame.slot:
+            session = self._live.get(self._places.holder(result.frame.slot) or "")
+            if session is None:
                 continue
             try:
                 session.answer(result)
             except SessionError as error:
                 self.close(session, "error", error)
+
+    def moved(self, move: Move, arrived: bool) -> None:
+        """A session has left its slot or come back; if that failed, its state is gone and it is over."""
+        if isinstance(move, Copy):
+            self.copied(move, arrived)
+            return
+        session = self._live.get(self._places.moved(move) or "")
+        if session is not None and not arrived:
+            self.close(session, "error", EngineError("the conversation could not be kept: call again"))
 
     def report(self, session: Session, report: Report) -> None:
         """Observe what a client measured on its side."""
@@ -133,6 +193,13 @@ class Sessions:
         ):
             if micros is not None:
                 self._metrics.observe(session.id, stage, micros / 1e6)
+        for fault, count in (
+            ("underruns", report.underruns),
+            ("late_frames", report.late_frames),
+            ("silent_frames", report.silent_frames),
+            ("concealed_seconds", report.concealed_us / 1e6),
+        ):
+            self._metrics.count(session.id, fault, count)
 
     def close_all(self, reason: str, failure: EngineError | None = None) -> None:
         """End every session."""
@@ -140,14 +207,15 @@ class Sessions:
             self.close(session, reason, failure)
 
     @contextmanager
-    def _admission(self, *, promised: bool = False) -> Iterator[None]:
-        """Take a seat within. Who was promised one is let in by a draining engine, and was counted then."""
+    def admission(self, *, promised: bool = False, returning: bool = False) -> Iterator[None]:
+        """Take a seat within. A draining engine lets in who was promised one, and was counted then, and who
+        comes back.
+        """
         try:
-            if not promised:
-                if self.state != "open":
-                    raise EngineDraining
-                if not self._opening.take(1):
-                    raise TooManySessions
+            if self.state == "broken" or (self.state == "draining" and not promised and not returning):
+                raise EngineDraining
+            if not promised and not self._opening.take(1):
+                raise TooManySessions
             yield
         except Refused as refusal:
             self._metrics.refused(refusal.code)
@@ -155,8 +223,9 @@ class Sessions:
 
 
 def _summary(measured: SessionLatency) -> dict[str, int | float]:
-    """The numbers of a call for its log line: frames, missed, p50/p95/p99 of each stage."""
+    """The numbers of a call for its log line: frames, missed, faults, p50/p95/p99 of each stage."""
     summary: dict[str, int | float] = {"frames": measured.frames, "missed": measured.missed}
+    summary |= {fault: round(count, 2) for fault, count in measured.faults.items() if count}
     for stage, window in measured.stages.items():
         for quantile, seconds in zip(QUANTILES, window.whole_call() or (), strict=False):
             summary[f"{stage}_p{100 * quantile:g}_ms"] = round(1000 * seconds, 1)

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from engine.models.config import KvPrecision
-from engine.state.slot_state import SlotState, born_nan
+from engine.state.slot_state import SlotState, born_nan, expect_shape
 
 _MOST_E4M3 = 448.0
+_MOST_POSITIONS = 1 << 40
 
 
 class RingCache:
@@ -85,6 +86,17 @@ class TransformerState(SlotState):
         for ring in self.rings:
             for tensor in ring.tensors():
                 yield tensor[slot, :, :filled]
+
+    def check(self, held: Sequence[Tensor]) -> None:
+        """Of the rings there is as much as the offset says."""
+        offset, *rings = held
+        if not 0 <= int(offset) < _MOST_POSITIONS:
+            raise ValueError(f"an offset of {int(offset)}")
+        filled = min(int(offset), self.capacity)
+        _, *whole = self.tensors()
+        for part, tensor in zip(rings, whole, strict=True):
+            _slots, heads, _cells, *rest = tensor.shape
+            expect_shape(part, [heads, filled, *rest])
 
 
 def _born_unreadable(*shape: int, device: torch.device, dtype: torch.dtype) -> Tensor:

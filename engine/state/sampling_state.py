@@ -1,6 +1,6 @@
 """How each slot's session draws its tokens."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -36,3 +36,12 @@ class SamplingState(SlotState):
         yield self.temperatures
         yield self.top_k
         yield self.seeds
+
+    def check(self, held: Sequence[Tensor]) -> None:
+        """As `set` would have left it."""
+        super().check(held)
+        temperatures, top_k, seed = held
+        if not bool((temperatures >= 0).all() & temperatures.isfinite().all() & (top_k >= 1).all()):
+            raise ValueError("a way to draw tokens that is none")
+        if not 0 <= int(seed) < 1 << 32:
+            raise ValueError(f"a seed of {int(seed)}")

@@ -25,6 +25,13 @@ class SlotState(ABC):
         for tensor in self.tensors():
             yield tensor[slot]
 
+    def check(self, held: Sequence[Tensor]) -> None:
+        """Raises ValueError for values, one for each of `tensors`, with which a step would read what is not
+        there, or what another session left. They come from somewhere else.
+        """
+        for part, tensor in zip(held, self.tensors(), strict=True):
+            expect_shape(part, tensor.shape[1:])
+
 
 class StateGroup(SlotState):
     """State made of parts, reset and walked together."""
@@ -46,6 +53,18 @@ class StateGroup(SlotState):
         """What the parts hold, in order."""
         for part in self._parts:
             yield from part.held(slot)
+
+    def check(self, held: Sequence[Tensor]) -> None:
+        """Checks every part."""
+        rest = iter(held)
+        for part in self._parts:
+            part.check([next(rest) for _ in part.tensors()])
+
+
+def expect_shape(part: Tensor, shape: Sequence[int]) -> None:
+    """Raises ValueError if it has another."""
+    if list(part.shape) != list(shape):
+        raise ValueError(f"a tensor {list(part.shape)} where {list(shape)} was expected")
 
 
 def born_nan(*shape: int, device: torch.device, dtype: torch.dtype) -> Tensor:

@@ -1,6 +1,6 @@
 """The last tokens of every channel, until all that belong to one time are there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -11,10 +11,15 @@ UNGENERATED = -2
 
 
 class TokenCache(SlotState):
-    """Ring of tokens int64 [S, K, C] at the times they are fed, and each slot's step number int64 [S]."""
+    """Ring of tokens int64 [S, K, C] at the times they are fed, and each slot's step number int64 [S].
 
-    def __init__(self, slots: int, channels: int, capacity: int, device: torch.device) -> None:
-        self.tokens = torch.full((slots, channels, capacity), UNGENERATED, device=device, dtype=torch.int64)
+    largest: the largest token of each channel.
+    """
+
+    def __init__(self, slots: int, largest: Sequence[int], capacity: int, device: torch.device) -> None:
+        shape = (slots, len(largest), capacity)
+        self.tokens = torch.full(shape, UNGENERATED, device=device, dtype=torch.int64)
+        self._largest = torch.tensor(largest, device="cpu")[:, None]
         self.offsets = torch.zeros(slots, device=device, dtype=torch.int64)
         self.capacity = capacity
 
@@ -27,3 +32,10 @@ class TokenCache(SlotState):
         """`tokens` and `offsets`."""
         yield self.tokens
         yield self.offsets
+
+    def check(self, held: Sequence[Tensor]) -> None:
+        """Every token has a place in its channel's table."""
+        super().check(held)
+        tokens, offset = held
+        if bool((tokens < UNGENERATED).any() | (tokens > self._largest).any()) or int(offset) < 0:
+            raise ValueError("tokens that are none")

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.state.slot_state import SlotState
 from engine.state.snapshot import Copier, Done, Snapshot
 from engine.step.frames import Sampling
 from engine.step.loop import StepOutput
@@ -31,6 +32,11 @@ class EagerRunner:
         self._step = step
         self._device = device
         self._copier = Copier(device)
+
+    @property
+    def state(self) -> SlotState:
+        """Of all its slots."""
+        return self._step.state
 
     def join(self, joins: Mapping[int, Sampling]) -> None:
         """Give each slot a fresh state and prime it."""

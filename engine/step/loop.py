@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.step.frames import Frame, Sampling, StepResult
-from engine.step.ready_queue import Join, Prefill, ReadyQueue
+from engine.step.moves import Copy, Copying, Lift, Move, Mover, Restore
+from engine.step.ready_queue import Join, Prefill, ReadyQueue, Work
 
 log = logging.getLogger(__name__)
 
-_STOP_TIMEOUT_S = 5.0
+STOP_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class StepOutput:
     user_codes: NDArray[np.int64]
 
 
-class Runner(Protocol):
+class Runner(Copying, Protocol):
     """The model on a device, called from one thread alone."""
 
     def join(self, joins: Mapping[int, Sampling]) -> None:
@@ -46,8 +47,8 @@ class Runner(Protocol):
 class StepLoop:
     """Steps `runner` on a thread of its own until `stop`.
 
-    `deliver` gets the answers of each step; `failed` is called once an error has ended the loop. Both on the
-    step's thread.
+    `deliver` gets the answers of each step, `moved` each session that has left its slot or come back, and
+    whether that went well; `failed` is called once an error has ended the loop. All on the step's thread.
     """
 
     def __init__(
@@ -57,36 +58,59 @@ class StepLoop:
         deliver: Callable[[list[StepResult]], None],
         failed: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
+        moved: Callable[[Move, bool], None] = lambda _move, _arrived: None,
     ) -> None:
         self._runner = runner
         self._queue = queue
         self._deliver = deliver
         self._failed = failed
         self._clock = clock
+        self._moved = moved
+        self._mover = Mover(runner, self._end_move)
+        self._works = 0
+        self._busy = False
         self._thread = Thread(target=self._run, name="step", daemon=True)
 
     def start(self) -> None:
         """Begin to step."""
         self._thread.start()
 
-    def stop(self) -> None:
+    @property
+    def working_on(self) -> int | None:
+        """Which work the thread is at, counted from 1; None while it waits."""
+        return self._works if self._busy else None
+
+    def stop(self, patience_s: float = STOP_TIMEOUT_S) -> None:
         """End after the step that is running; a device that hangs is given up after a while."""
         self._queue.close()
-        self._thread.join(_STOP_TIMEOUT_S)
+        self._thread.join(patience_s)
 
     def _run(self) -> None:
         try:
-            while (work := self._queue.take()) is not None:
-                if isinstance(work, Prefill):
-                    self._prefill(work)
-                elif isinstance(work[0], Join):
-                    self._runner.join({join.slot.index: join.sampling for join in work})
-                else:
-                    self._deliver(self._step(work))
+            while (work := self._queue.take(self._mover.wait_s)) is not None:
+                self._works += 1
+                self._busy = True
+                self._do(work)
+                self._mover.poll()
+                self._busy = False
         except Exception:
             # Whatever it is, every session must hear of it.
             log.exception("the step failed")
             self._failed()
+
+    def _do(self, work: Work) -> None:
+        if isinstance(work, Prefill):
+            self._prefill(work)
+        elif isinstance(work, Lift | Copy | Restore):
+            self._mover.begin(work)
+        elif joins := [item for item in work if isinstance(item, Join)]:
+            self._runner.join({join.slot.index: join.sampling for join in joins})
+        elif frames := [item for item in work if isinstance(item, Frame)]:
+            self._deliver(self._step(frames))
+
+    def _end_move(self, move: Move, arrived: bool) -> None:
+        self._queue.moved()
+        self._moved(move, arrived)
 
     def _prefill(self, part: Prefill) -> None:
         join = part.join

@@ -12,6 +12,11 @@ class SlotPool:
         self._free = deque(range(size))
         self._generations = [0] * size
 
+    @property
+    def free_slots(self) -> int:
+        """How many are free."""
+        return len(self._free)
+
     def take(self) -> SlotRef:
         """A free slot. Whoever calls has checked that there is one."""
         index = self._free.popleft()

@@ -4,11 +4,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-import numpy as np
-
-from engine.step.frames import FRAME_S, FRAME_SAMPLES
-
-_KEPT_FRAMES = round(60 / FRAME_S)
+from engine.latency_window import LatencyWindow
+from engine.step.frames import FRAME_SAMPLES
 
 
 class Latency:
@@ -18,7 +15,7 @@ class Latency:
         self._clock = clock
         self._sent_samples = 0
         self._complete_at: deque[float] = deque()
-        self._took_s: deque[float] = deque(maxlen=_KEPT_FRAMES)
+        self._took = LatencyWindow(clock)
 
     def sent(self, samples: int) -> None:
         """So many samples have gone out."""
@@ -29,11 +26,12 @@ class Latency:
 
     def answered(self) -> None:
         """The answer to the oldest frame without one has come."""
-        self._took_s.append(self._clock() - self._complete_at.popleft())
+        self._took.observe(self._clock() - self._complete_at.popleft())
 
     def __str__(self) -> str:
         """p50, p95 and p99 for people."""
-        if not self._took_s:
+        took_s = self._took.last_minute()
+        if took_s is None:
             return "none yet"
-        p50, p95, p99 = np.quantile(list(self._took_s), (0.5, 0.95, 0.99)) * 1000
+        p50, p95, p99 = (1000 * s for s in took_s)
         return f"p50 {p50:.0f} p95 {p95:.0f} p99 {p99:.0f} ms"

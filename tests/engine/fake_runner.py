@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from threading import Event
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from engine.state.snapshot import Done, Snapshot
 from engine.step.frames import Sampling
 from engine.step.loop import StepOutput
 
@@ -13,18 +15,24 @@ from engine.step.loop import StepOutput
 class FakeRunner:
     """Answers each frame with itself; the text token counts the frames that its slot has answered.
 
-    `batches`, `joined` and `prefilled` hold what was asked of it, `calls` in which order; `stepping` is set
-    once a step has begun, and while `open_gate` is clear it does not end.
+    `batches`, `joined`, `prefilled`, `lifted` and `restored` hold what was asked of it, `calls` in which
+    order; `stepping` is set once a step has begun, and while `open_gate` is clear it does not end. A copy is
+    over when `copied` is set; `no_memory` lets none begin.
     """
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
         self.joined: list[dict[int, Sampling]] = []
         self.prefilled: list[tuple[int, range]] = []
+        self.lifted: list[int] = []
+        self.restored: list[int] = []
         self.calls: list[str] = []
         self.open_gate = Event()
         self.open_gate.set()
         self.stepping = Event()
+        self.copied = Event()
+        self.copied.set()
+        self.no_memory = False
         self.broken: str | None = None
         self._answered: dict[int, int] = {}
 
@@ -50,3 +58,16 @@ class FakeRunner:
         text = np.array([self._answered[slot] for slot in slots])
         codes = np.zeros((len(slots), 8), np.int64)
         return StepOutput(pcm, text, codes, codes)
+
+    def snapshot(self, slot: int) -> tuple[Snapshot, Done]:
+        if self.no_memory:
+            raise RuntimeError("no more pinned memory")
+        self.calls.append("lift")
+        self.lifted.append(slot)
+        return Snapshot((torch.tensor(self._answered[slot]),)), self.copied.is_set
+
+    def restore(self, slot: int, snapshot: Snapshot) -> Done:
+        self.calls.append("restore")
+        self.restored.append(slot)
+        self._answered[slot] = int(snapshot.parts[0])
+        return self.copied.is_set

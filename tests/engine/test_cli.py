@@ -201,6 +201,16 @@ def test_an_engine_that_is_not_there_is_one_line_and_exit_code_1(
     assert error.count("\n") == 1
 
 
+def test_emptying_says_which_engine_it_wants_and_which_it_does_not_find(
+    engine: Command, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("ENGINE_ADMIN_SOCKET", raising=False)
+    assert engine("empty", "--to", "lily") == 2
+    assert "--admin-socket" in capsys.readouterr().err
+    assert engine("empty", "--to", "lily", "--admin-socket", tmp_path / "nobody.sock") == 1
+    assert "is ENGINE_ADMIN_SOCKET right?" in capsys.readouterr().err
+
+
 def test_a_sigterm_while_the_model_is_loaded_ends_quietly(
     engine: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,3 +285,36 @@ async def test_serving_ends_with_the_last_call_after_a_sigterm(tmp_path: Path) -
     assert "call ended" in rest
     assert "frames=2" in rest
     assert not path.exists()
+
+
+HANGS = """
+import time
+from engine.cli import main
+from engine.step.eager_runner import EagerRunner
+
+step = EagerRunner.step
+EagerRunner.step = lambda self, slots, pcm: time.sleep(600) if (pcm == 77).all() else step(self, slots, pcm)
+main()
+"""
+
+
+async def test_an_engine_whose_device_hangs_ends_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "engine.sock"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ENGINE_")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", HANGS, "serve", "--checkpoint", "random:tiny", "--port", "0", "--slots", "1"),
+        *("--socket", str(path), "--step-timeout-seconds", "1", "--allow-slower-than-real-time"),
+        stderr=asyncio.subprocess.PIPE,
+        env=environment,
+    )
+    assert process.stderr is not None
+    while b"ready model=random:tiny" not in (line := await process.stderr.readline()):
+        assert line, "the engine ended before it was ready"
+    async with EngineClient(f"unix:{path}") as client:
+        session = await client.open(SessionRequest())
+        await session.send(b"\x4d\0" * 1920)
+        assert [type(event).__name__ async for event in session] == ["Failure", "Ended"]
+    rest = (await process.stderr.read()).decode()
+    assert await asyncio.wait_for(process.wait(), 30) == 1
+    assert "the step hangs" in rest
+    assert "--step-timeout-seconds" in rest

@@ -5,12 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.admin_protocol import Claim, Orphan, parse_orphan
 from engine.errors import (
+    AlreadyClaimed,
     EngineDraining,
     EngineError,
     EngineFull,
     ForbiddenOrigin,
     SessionError,
+    SessionGone,
+    SnapshotError,
     TooManySessions,
     Unauthorized,
     error_from_wire,
@@ -20,6 +24,7 @@ from engine.protocol import (
     End,
     Ended,
     Failure,
+    Pause,
     Ready,
     Report,
     SessionRequest,
@@ -54,6 +59,14 @@ def test_a_report_survives_the_wire(frame: int, worker_us: int, playout_us: int,
     assert parse_client_message(report.to_wire()) == report
 
 
+def test_a_report_tells_what_went_wrong_with_the_sound() -> None:
+    report = Report(1, 2, 3, 4, underruns=5, late_frames=6, silent_frames=7, concealed_us=8)
+    assert parse_client_message(report.to_wire()) == report
+    assert parse_client_message('{"type": "report", "frame": 1, "worker_us": 2, "playout_us": 3}') == Report(
+        1, 2, 3
+    )
+
+
 def test_a_jitter_buffer_that_nobody_has_asked_yet_is_none() -> None:
     report = Report(1, 2, 3)
     assert parse_client_message(report.to_wire()) == report
@@ -63,6 +76,43 @@ def test_a_jitter_buffer_that_nobody_has_asked_yet_is_none() -> None:
 def test_hanging_up_is_one_short_message() -> None:
     assert json.loads(End().to_wire()) == {"type": "end"}
     assert parse_client_message('{"type": "end"}') == End()
+
+
+def test_so_is_a_pause() -> None:
+    assert json.loads(Pause().to_wire()) == {"type": "pause"}
+    assert parse_client_message('{"type": "pause"}') == Pause()
+
+
+def test_an_orphan_survives_the_wire_and_later_versions() -> None:
+    orphan = Orphan("ab12", "lobby", "ann", "AJ_1", 14.2)
+    assert parse_orphan(orphan.to_wire()) == orphan
+    assert parse_orphan(json.dumps({**json.loads(orphan.to_wire()), "since": 1})) == orphan
+    with pytest.raises(SessionError):
+        parse_orphan('{"type": "orphan", "session": "ab12"}')
+
+
+def test_a_claim_survives_the_wire() -> None:
+    claim = Claim("ab12", "token", 15.0)
+    assert Claim.from_wire(claim.to_wire()) == claim
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=512), st.text(min_size=1, max_size=9))
+def test_whose_a_session_is_travels_as_headers_whatever_the_names(room: str, seat: str) -> None:
+    request = SessionRequest(seed=1, seat=seat, room=room, identity="ann")
+    assert "Moshi-Room" not in request.to_query()
+    assert all(header.isascii() and header.isprintable() for header in request.to_headers().values())
+    assert SessionRequest.from_wire(request.to_query(), request.to_headers()) == request
+
+
+def test_nobodys_session_has_no_headers() -> None:
+    assert SessionRequest(seed=1).to_headers() == {}
+    assert SessionRequest.from_wire({"seed": "1"}, {"Host": "engine"}) == SessionRequest(seed=1)
+
+
+@pytest.mark.parametrize("name", ["room", "identity"])
+def test_no_query_says_whose_a_session_is(name: str) -> None:
+    with pytest.raises(SessionError, match="no session parameter"):
+        SessionRequest.from_query({name: "x"})
 
 
 @pytest.mark.parametrize(
@@ -84,6 +134,7 @@ def test_ready_says_what_a_client_needs() -> None:
         "frame_samples": 1920,
         "resume": "",
         "grace_s": 0.0,
+        "frame": 0,
     }
 
 
@@ -97,8 +148,8 @@ def test_an_event_of_a_later_version_keeps_what_is_known() -> None:
         ("hello", "JSON object"),
         ("[1]", "JSON object"),
         ("[" * 100_000, "JSON object"),
-        ('{"type": "stop"}', "end, report"),
-        ('{"type": ["end"]}', "end, report"),
+        ('{"type": "stop"}', "end, pause, report"),
+        ('{"type": ["end"]}', "end, pause, report"),
         ('{"type": "end", "now": 1}', "fields type alone"),
         ('{"type": "report", "frame": 1}', "worker_us, playout_us, jitter_us"),
         (
@@ -151,6 +202,9 @@ def test_a_bad_parameter_is_named_with_what_it_takes(query: dict[str, str], says
         Unauthorized("no token"),
         ForbiddenOrigin("that page"),
         SessionError("too fast"),
+        SessionGone("too late"),
+        AlreadyClaimed("too late as well"),
+        SnapshotError("of another model"),
         EngineError("boom"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.client import EngineClient
-from engine.service.server import Shutdown, bound, serve
+from engine.service.server import Shutdown, bound, bound_admin, serve
 from engine.service.sessions import ServedModel
 from engine.settings import EngineSettings
 from engine.step.frames import Sampling
@@ -41,12 +41,15 @@ def start_engine(monkeypatch: pytest.MonkeyPatch) -> StartEngine:
     @asynccontextmanager
     async def start(**options: Any) -> AsyncIterator[RunningEngine]:
         slots = options.pop("slots", 2)
+        form = options.pop("form", None)
         settings = EngineSettings.load(**{"port": 0, **options})
         model = ServedModel("fake", 1, Sampling(), piece=lambda token: WORDS.get(token, ""))
         runner, shutdown = FakeRunner(), Shutdown()
-        with bound(settings) as sockets:
+        with bound(settings) as sockets, bound_admin(settings) as admin:
             url = f"ws://127.0.0.1:{sockets[0].getsockname()[1]}"
-            served = asyncio.create_task(serve(settings, sockets, model, runner, slots, shutdown))
+            served = asyncio.create_task(
+                serve(settings, sockets, model, runner, slots, shutdown, admin=admin, form=form)
+            )
             async with EngineClient(url, options.get("token")) as client:
                 yield RunningEngine(url, client, runner, shutdown, served)
             runner.open_gate.set()

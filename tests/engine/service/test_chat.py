@@ -2,8 +2,8 @@
 
 import asyncio
 import base64
-import io
 import json
+import struct
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -16,6 +16,7 @@ from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType, WSServerHan
 
 from engine.errors import EngineFull
 from engine.protocol import SessionRequest
+from engine.service.ogg import OggWriter
 from engine.service.opus import OpusReader
 from engine.step.frames import Sampling
 from tests.engine.service.conftest import RunningEngine, StartEngine
@@ -23,6 +24,17 @@ from tests.engine.service.conftest import RunningEngine, StartEngine
 TOKEN = "a-secret-of-some-length"
 HANDSHAKE = b"\x00"
 TONE_HZ = 440
+WEB_CLIENTS_QUERY = {
+    "text_temperature": "0.7",
+    "text_topk": "25",
+    "audio_temperature": "0.8",
+    "audio_topk": "250",
+    "pad_mult": "0",
+    "text_seed": "604269",
+    "audio_seed": "7",
+    "repetition_penalty_context": "64",
+    "repetition_penalty": "1",
+}
 
 
 def tone(frames: int) -> np.ndarray[Any, np.dtype[np.int16]]:
@@ -30,15 +42,31 @@ def tone(frames: int) -> np.ndarray[Any, np.dtype[np.int16]]:
 
 
 def recorded(frames: int) -> list[bytes]:
-    """What opus-recorder makes of a tone: packets of 20 ms, two a page, a message for every page."""
-    file = io.BytesIO()
-    with av.open(file, "w", format="ogg", options={"page_duration": "40000"}) as ogg:
-        stream = ogg.add_stream("libopus", rate=24_000, layout="mono", options={"frame_duration": "20"})
-        frame = av.AudioFrame.from_ndarray(tone(frames)[None], format="s16", layout="mono")
-        frame.sample_rate = 24_000
-        for packets in (stream.encode(frame), stream.encode(None)):
-            ogg.mux(packets)
-    return [b"\x01OggS" + page for page in file.getvalue().split(b"OggS")[1:]]
+    """A tone as that client's opus-recorder sends it: two headers, then packets of 20 ms, two a page.
+
+    Every page is a message. Its headers name 44.1 kHz and skip 80 ms; sound is what counts.
+    """
+    codec = av.CodecContext.create("libopus", "w")
+    codec.sample_rate, codec.layout, codec.format = 24_000, "mono", "s16"
+    codec.options = {"application": "audio", "frame_duration": "20", "compression_level": "0"}
+    packets = [
+        bytes(packet)
+        for sound in np.split(tone(frames)[None], 4 * frames, axis=1)
+        for packet in codec.encode(heard(sound))
+    ]
+    ogg = OggWriter(serial=7)
+    pages = [
+        ogg.page([b"OpusHead" + struct.pack("<BBHIHB", 1, 1, 3840, 44_100, 0, 0)], 0),
+        ogg.page([b"OpusTags" + struct.pack("<I10sI", 10, b"RecorderJS", 0)], 0),
+    ]
+    pages += [ogg.page(packets[at : at + 2], 960 * (at + 2)) for at in range(0, len(packets), 2)]
+    return [b"\x01" + page for page in pages]
+
+
+def heard(sound: np.ndarray[Any, np.dtype[np.int16]]) -> av.AudioFrame:
+    frame = av.AudioFrame.from_ndarray(sound, format="s16", layout="mono")
+    frame.sample_rate = 24_000
+    return frame
 
 
 def floats(frames: int) -> bytes:
@@ -108,8 +136,9 @@ async def count_calls(engine: RunningEngine, calls: int) -> None:
 async def test_the_web_client_waits_for_the_handshake_then_hears_itself_and_its_words(
     engine: RunningEngine,
 ) -> None:
-    async with chat(engine) as socket:
+    async with chat(engine, WEB_CLIENTS_QUERY) as socket:
         assert await receive(socket) == HANDSHAKE
+        assert (await receive(socket))[0] == 4
         for page in recorded(6):
             await socket.send_bytes(page)
         pcm, words = await hear(socket, 5)
@@ -121,7 +150,7 @@ async def test_the_web_client_waits_for_the_handshake_then_hears_itself_and_its_
 async def test_the_web_client_is_told_how_it_is_sampled_in_the_form_that_it_checks(
     engine: RunningEngine,
 ) -> None:
-    query = {"audio_temperature": "99", "text_topk": "5", "audio_seed": "7", "pad_mult": "0", "email": ""}
+    query = WEB_CLIENTS_QUERY | {"audio_temperature": "99", "text_topk": "5", "text_seed": "-1", "email": ""}
     async with chat(engine, query) as socket:
         assert await receive(socket) == HANDSHAKE
         message = await receive(socket)

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from engine.client import EngineSession
 from engine.errors import EngineFull
 from engine.protocol import Audio, Report, SessionRequest
-from engine.service.metrics import Metrics
+from engine.service.metrics import FAULTS, Metrics
 from engine.service.seats import Seats
 from engine.step.frames import Frame, SlotRef, StepResult
 from engine.step.measure import StepTimes
@@ -39,7 +39,7 @@ async def talk(session: EngineSession, frames: int) -> None:
         await session.send(SILENCE)
         async for event in session:
             if isinstance(event, Audio):
-                await session.report(Report(number, 21_000, 40_000, 35_000))
+                await session.report(Report(number, 21_000, 40_000, 35_000, 1, 2, 3, 250_000))
                 break
 
 
@@ -52,7 +52,7 @@ async def test_a_live_session_shows_its_quantiles_and_takes_them_along(
         while True:
             page = await samples(engine)
             mine = {name: value for name, value in page.items() if f"session={session.ready.session}" in name}
-            if len(mine) == 20:
+            if len(mine) == 24:
                 break
     for stage in ("queue", "step", "answer", "worker", "playout", "jitter"):
         for quantile in ("0.5", "0.95", "0.99"):
@@ -67,6 +67,14 @@ async def test_a_live_session_shows_its_quantiles_and_takes_them_along(
     assert page["moshi_latency_seconds_count{stage=answer}"] == 5
     assert page["moshi_latency_seconds_count{stage=jitter}"] == 5
     assert page["moshi_step_batch_size_count"] == 5
+    assert {
+        fault: mine[f"moshi_session_{fault}_total{{session={session.ready.session}}}"] for fault in FAULTS
+    } == {
+        "underruns": 5,
+        "late_frames": 10,
+        "silent_frames": 15,
+        "concealed_seconds": 1.25,
+    }
 
     await session.end()
     async for _ in session:
@@ -76,6 +84,7 @@ async def test_a_live_session_shows_its_quantiles_and_takes_them_along(
     assert page["moshi_sessions_ended_total{reason=hang_up}"] == 1
     assert page["moshi_seats_used"] == 0
     assert page["moshi_latency_seconds_count{stage=answer}"] == 5
+    assert page["moshi_concealed_seconds_total"] == 1.25
 
 
 async def test_refusals_are_counted_by_reason(engine: RunningEngine) -> None:
@@ -100,6 +109,7 @@ async def test_a_call_leaves_one_line_with_its_numbers(
     values = vars(line)
     assert (values["session"], values["frames"], values["reason"]) == (session.ready.session, 3, "hang_up")
     assert values["worker_p95_ms"] == pytest.approx(21, rel=0.011)
+    assert (values["underruns"], values["concealed_seconds"]) == (3, 0.75)
     assert re.fullmatch(r"[0-9a-f]{16}", values["session"])
 
 

@@ -9,11 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from engine.checkpoint import load
-from engine.client import EngineClient
-from engine.protocol import Audio, SessionRequest
+from engine.client import EngineClient, EngineSession
+from engine.protocol import Audio, Ended, SessionRequest
 from engine.service.server import Shutdown, bound, serve
 from engine.service.sessions import ServedModel
 from engine.settings import EngineSettings
+from engine.state.snapshot import Done, Snapshot
 from engine.step.eager_runner import EagerRunner
 from engine.step.frames import Sampling
 from engine.step.loop import StepOutput
@@ -29,6 +30,16 @@ class Remembering(EagerRunner):
         super().__init__(step, device)
         self.tokens: dict[int, list[list[int]]] = {}
         self._seeds: dict[int, int] = {}
+        self._lifted: list[tuple[Snapshot, int]] = []
+
+    def snapshot(self, slot: int) -> tuple[Snapshot, Done]:
+        snapshot, done = super().snapshot(slot)
+        self._lifted.append((snapshot, self._seeds[slot]))
+        return snapshot, done
+
+    def restore(self, slot: int, snapshot: Snapshot) -> Done:
+        (self._seeds[slot],) = [seed for lifted, seed in self._lifted if lifted is snapshot]
+        return super().restore(slot, snapshot)
 
     def join(self, joins: Mapping[int, Sampling]) -> None:
         super().join(joins)
@@ -45,15 +56,15 @@ class Remembering(EagerRunner):
 
 
 @asynccontextmanager
-async def running_engine() -> AsyncIterator[tuple[EngineClient, Remembering]]:
+async def running_engine(slots: int = 4) -> AsyncIterator[tuple[EngineClient, Remembering]]:
     torch.set_num_threads(1)
-    settings = EngineSettings.load(port=0)
+    settings = EngineSettings.load(port=0, grace_seconds=300)
     model = load("random:tiny", torch.device("cpu"))
-    runner = Remembering(MoshiStep(model.mimi, model.lm, slots=4), torch.device("cpu"))
+    runner = Remembering(MoshiStep(model.mimi, model.lm, slots), torch.device("cpu"))
     served = ServedModel(model.name, model.lm.config.max_delay, model.sampling, model.tokenizer.piece)
     shutdown = Shutdown()
     with bound(settings) as sockets:
-        task = asyncio.create_task(serve(settings, sockets, served, runner, 4, shutdown))
+        task = asyncio.create_task(serve(settings, sockets, served, runner, slots, shutdown))
         async with EngineClient(f"ws://127.0.0.1:{sockets[0].getsockname()[1]}") as client:
             yield client, runner
         shutdown.request()
@@ -94,3 +105,38 @@ async def test_a_seeded_call_is_the_same_whoever_else_is_on() -> None:
     assert (len(alone), len(alone[0])) == (FRAMES, 17)
     assert np.array_equal(again, sound)
     assert runner.tokens[2] != alone
+
+
+async def test_a_seeded_call_that_was_put_aside_goes_on_as_if_nothing_had_happened() -> None:
+    speech, mine = voice(1), SessionRequest(room="lobby", identity="ann", seed=1)
+
+    async def talk(session: EngineSession, frames: range) -> list[bytes]:
+        heard = []
+        for frame in frames:
+            await session.send(speech[frame].tobytes())
+            async for event in session:
+                if isinstance(event, Audio):
+                    heard.append(event.pcm)
+                    break
+        return heard
+
+    async with running_engine(slots=1) as (client, runner):
+        session = await client.open(mine)
+        unbroken = await talk(session, range(12))
+        await session.end()
+        assert [event async for event in session][-1:] == [Ended("hang_up")]
+        alone = runner.tokens[1]
+        session = await client.open(mine)
+        broken = await talk(session, range(5))
+        await session.close()
+        while not (await client.seats()).held:
+            await asyncio.sleep(0.01)
+        other = await client.open(SessionRequest(seed=2))
+        await talk(other, range(3))
+        await other.end()
+        assert [event async for event in other][-1:] == [Ended("hang_up")]
+        session = await client.open(mine, resume=session.ready.resume)
+        broken += await talk(session, range(5, 12))
+    assert (runner.tokens[1], len(alone)) == (alone, 12)
+    assert runner.tokens[1] is not alone
+    assert broken == unbroken

@@ -526,6 +526,12 @@ async def test_a_client_learns_what_is_served_before_a_session(engine: RunningEn
     await session.close()
 
 
+async def test_a_client_may_read_the_metrics(engine: RunningEngine) -> None:
+    session = await engine.client.open(SessionRequest())
+    assert "\nmoshi_seats_used 1.0\n" in await engine.client.metrics()
+    await session.close()
+
+
 async def test_nobody_at_the_address_is_an_error_that_says_so() -> None:
     async with EngineClient("ws://127.0.0.1:9") as client:
         with pytest.raises(EngineUnreachable, match="is it running, and is ENGINE_URL right"):

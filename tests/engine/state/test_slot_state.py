@@ -23,10 +23,10 @@ MAKERS: dict[str, Callable[[], SlotState]] = {
     "8-bit floats": lambda: TransformerState(
         4, 6, [RingCache(4, 2, 6, 8, CPU, torch.float32, "e4m3")] * 2, CPU
     ),
-    "tokens": lambda: TokenCache(4, 17, 3, CPU),
+    "tokens": lambda: TokenCache(4, [9] * 17, 3, CPU),
     "sampling": lambda: SamplingState(4, CPU),
     "mimi": lambda: load("random:tiny", CPU).mimi.new_state(4),
-    "group": lambda: StateGroup([Tail(4, 1, 1, CPU), TokenCache(4, 1, 1, CPU)]),
+    "group": lambda: StateGroup([Tail(4, 1, 1, CPU), TokenCache(4, [9], 1, CPU)]),
 }
 
 

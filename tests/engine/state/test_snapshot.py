@@ -74,3 +74,19 @@ def test_of_the_rings_only_what_is_filled_is_copied(model: Model) -> None:
     mimi_positions = 2 * 2 * 2 * mimi.layers * mimi.dim * 4
     assert sizes[1] - sizes[0] == 10 * (a_position + mimi_positions)
     assert sizes[3] == sizes[2]
+
+
+def test_a_large_session_is_copied_bit_by_bit(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = started(model, 3, 0, 4)
+    whole, _ = Copier(CPU).snapshot(step.state, 0)
+    monkeypatch.setattr("engine.state.snapshot._AT_ONCE", whole.nbytes // 5)
+    snapshot, done = Copier(CPU).snapshot(step.state, 0)
+    calls = 1
+    while not done():
+        assert len(snapshot.parts) < len(whole.parts)
+        calls += 1
+    assert 3 < calls <= 6
+    restored = Copier(CPU).restore(step.state, 1, snapshot)
+    while not restored():
+        pass
+    assert all(torch.equal(a, b) for a, b in zip(answer(step, 1, 4), answer(step, 0, 4), strict=True))

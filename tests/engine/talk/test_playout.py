@@ -1,10 +1,10 @@
 import numpy as np
 
-from engine.talk.playout import Playout
-from engine.trim import KEPT_S, WATCHED_FRAMES
+from engine.talk.playout import LEAD_S, Playout
+from engine.trim import WATCHED_FRAMES
 
 FRAME = 1920
-LEAD = round(KEPT_S * 24_000)
+LEAD = round(LEAD_S * 24_000)
 
 
 def sound(value: int, samples: int = FRAME) -> bytes:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from engine.service.latency_window import LatencyWindow
+from engine.latency_window import LatencyWindow
 from tests.engine.fake_clock import FakeClock
 
 

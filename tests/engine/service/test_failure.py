@@ -1,0 +1,77 @@
+"""A device that fails or hangs: everybody is told, and the process ends so that another can begin."""
+
+import asyncio
+import time
+
+import aiohttp
+import pytest
+
+from engine.client import EngineSession
+from engine.errors import EngineUnreachable
+from engine.protocol import Ended, Event, Failure, SessionRequest
+from engine.service.watchdog import hung
+from tests.engine.service.conftest import RunningEngine, StartEngine
+
+FRAME = b"\1\2" * 1920
+
+
+async def told(session: EngineSession) -> list[Event]:
+    return [event async for event in session]
+
+
+async def status(engine: RunningEngine, path: str) -> int:
+    async with aiohttp.ClientSession() as http, http.get(engine.http + path) as answer:
+        return answer.status
+
+
+@pytest.mark.parametrize("how", ["fails", "hangs"])
+async def test_everybody_hears_of_it_and_probes_see_it(
+    start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr("engine.service.server._LAST_WORDS_S", 2.0)
+    async with start_engine(slots=3, step_timeout_seconds=0.5) as engine:
+        sessions = [await engine.client.open(SessionRequest()) for _ in range(2)]
+        paused = await engine.client.open(SessionRequest())
+        await paused.pause()
+        assert await status(engine, "/readyz") == 200
+        if how == "fails":
+            engine.runner.broken = "an illegal memory access was encountered"
+        else:
+            engine.runner.open_gate.clear()
+        await sessions[0].send(FRAME)
+        for session in (*sessions, paused):
+            failure, ended = await asyncio.wait_for(told(session), 10)
+            assert isinstance(failure, Failure)
+            assert (failure.code, ended) == ("internal", Ended("error"))
+        assert [await status(engine, path) for path in ("/readyz", "/healthz")] == [503, 503]
+        assert await asyncio.wait_for(engine.served, 10) is False
+        with pytest.raises(EngineUnreachable):
+            await engine.client.seats()
+
+
+async def test_a_step_that_is_only_slow_is_no_failure(start_engine: StartEngine) -> None:
+    async with start_engine(step_timeout_seconds=2.0) as engine:
+        session = await engine.client.open(SessionRequest())
+        engine.runner.open_gate.clear()
+        await session.send(FRAME)
+        await asyncio.sleep(0.6)
+        engine.runner.open_gate.set()
+        await anext(aiter(session))
+        assert await status(engine, "/readyz") == 200
+
+
+async def test_steps_that_follow_each_other_without_a_pause_are_no_hung_one() -> None:
+    works = iter(range(1, 100))
+    watching = asyncio.create_task(hung(lambda: next(works), 0.5))
+    await asyncio.sleep(1.5)
+    assert not watching.done()
+    watching.cancel()
+
+
+async def test_a_process_that_was_stopped_for_a_while_has_not_hung() -> None:
+    watching = asyncio.create_task(hung(lambda: 7, 1.0))
+    await asyncio.sleep(0.1)
+    time.sleep(1.5)  # noqa: ASYNC251  # the whole process stands still
+    await asyncio.sleep(0.3)
+    assert not watching.done()
+    await asyncio.wait_for(watching, 10)
