@@ -1,0 +1,1 @@
+"""Many callers at the same time: `python -m load_tests callers`."""

@@ -1,0 +1,96 @@
+"""`python -m load_tests callers`: N people call, speak and listen, and it is told what became of it."""
+
+import asyncio
+import warnings
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from jwt import InsecureKeyLengthWarning
+
+from engine.errors import SettingError
+from load_tests.browser import chromium
+from load_tests.callers.echoes import NOBODY, echoing
+from load_tests.callers.run import ECHO, SERVICE, Crowd, Where, new_rooms, run, tell
+from load_tests.network.behind import behind
+from load_tests.network.profile import Profile
+from load_tests.report.machine import Machine
+from load_tests.report.outcome import check_outputs, errors_told, hand_over
+from load_tests.report.report import Report
+from worker.preflight import check_livekit
+from worker.settings import LiveKitSettings
+
+_LIVEKIT_PATIENCE_S = 2.0
+
+
+def main(
+    rooms: Annotated[int, typer.Option(min=1, help="Callers at the same time, each in a room.")] = 1,
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long each speaks.")] = 1.0,
+    url: Annotated[str | None, typer.Option(help="LiveKit server. [LIVEKIT_URL]")] = None,
+    agent: Annotated[str | None, typer.Option(help="The worker's agent. [LIVEKIT_AGENT_NAME]")] = None,
+    engine: Annotated[
+        str, typer.Option(help="The engine, whose metrics show where the time goes.", envvar="ENGINE_URL")
+    ] = "",
+    baseline: Annotated[bool, typer.Option("--baseline", help="Call a bare LiveKit echo first.")] = False,
+    network: Annotated[
+        str | None, typer.Option(help="Network of the callers: lte, wifi, bad or a file. Needs root.")
+    ] = None,
+    phones: Annotated[int, typer.Option(min=0, help="How many of the callers call by telephone.")] = 0,
+    browsers: Annotated[int, typer.Option(min=0, help="How many of the callers call from Chromium.")] = 0,
+    repeats: Annotated[
+        bool | None,
+        typer.Option("--echo/--no-echo", help="Whether the model repeats what it hears, as parrot does."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="What is said, and what the network does.")] = 0,
+    result: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
+    picture: Annotated[Path | None, typer.Option("--plot", help="Draw it: .png, .svg or .pdf.")] = None,
+) -> None:
+    """Call a LiveKit server's agents; say how soon and how well everybody heard themselves again."""
+    # LiveKit's development secret is short, and the settings let it pass on this machine only.
+    warnings.filterwarnings("ignore", category=InsecureKeyLengthWarning)
+    with errors_told():
+        settings = LiveKitSettings.load(livekit_url=url, livekit_agent_name=agent)
+        if phones + browsers > rooms:
+            raise SettingError(f"--phones {phones} and --browsers {browsers} are more than --rooms {rooms}")
+        _check(network, browsers, result, picture)
+        machine = Machine.now()
+        people = Crowd.of(rooms, seed, 60 * minutes, phones, browsers)
+        report = asyncio.run(_measure(machine, people, settings, baseline, network, engine, repeats))
+        hand_over(report, result, picture)
+
+
+def _check(network: str | None, browsers: int, result: Path | None, picture: Path | None) -> None:
+    """Find out now what would go wrong after minutes. Raises UserError."""
+    if network is not None:
+        Profile.load(network)
+    if browsers:
+        chromium.check()
+    check_outputs(result, picture)
+
+
+async def _measure(
+    machine: Machine,
+    people: Crowd,
+    settings: LiveKitSettings,
+    baseline: bool,
+    network: str | None,
+    engine_url: str,
+    repeats: bool | None,
+) -> Report:
+    await check_livekit(settings, _LIVEKIT_PATIENCE_S)
+    count = len(people.scripts)
+    with ExitStack() as until_end:
+        where = Where(settings.livekit_url)
+        if network is not None:
+            away = until_end.enter_context(behind(network, settings.livekit_url, people.seed))
+            where = Where(away.place.url, str(away), lambda command: away.place.command(*command))
+            tell(f"callers are behind {away}")
+        floor = None
+        if baseline:
+            without_worker = settings.model_copy(update={"livekit_agent_name": NOBODY})
+            rooms = new_rooms(count)
+            async with echoing(without_worker, rooms):
+                floor = await run(ECHO, people, without_worker, rooms, where)
+        service = await run(SERVICE, people, settings, new_rooms(count), where, engine_url, repeats)
+    return Report(machine, service, floor)

@@ -1,0 +1,1 @@
+"""What many callers would meet, in virtual time: the scheduler of one engine, and a fleet of engines."""
