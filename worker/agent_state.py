@@ -12,6 +12,7 @@ class State(StrEnum):
     """The values that LiveKit's apps know and a full-duplex model can be in."""
 
     INITIALIZING = "initializing"
+    IDLE = "idle"
     LISTENING = "listening"
     SPEAKING = "speaking"
 

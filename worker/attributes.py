@@ -1,8 +1,13 @@
-"""What the agent tells a room about itself: attributes of its participant that any app can read."""
+"""What the agent tells a room about itself: attributes of its participant that any app can read.
+
+Set them when the agent's state changes, never alone. `useAgent` of @livekit/components-react up to 2.9.20
+takes those that changed for all there are: without `lk.agent.state` among them, apps end the call after 20 s.
+"""
 
 import asyncio
 import logging
 from collections.abc import Mapping
+from typing import Protocol
 
 from livekit import rtc
 
@@ -13,17 +18,30 @@ log = logging.getLogger(__name__)
 MODEL = "moshi.model"
 MODEL_DELAY_MS = "moshi.model_delay_ms"
 TEXT_INPUT = "moshi.text_input"
-LATENCY = "moshi.latency"
 NOTICE = "moshi.notice"
+TROUBLE = "moshi.trouble"
 
 NOTICE_TEXT = "You are talking to a machine: its voice and its words are made by a model, and may be wrong."
 
-# Of a job that is accepted, before there is a session.
-AT_ONCE = {
-    agent_state.ATTRIBUTE: agent_state.State.INITIALIZING.value,
-    NOTICE: NOTICE_TEXT,
-    TEXT_INPUT: "false",
-}
+
+def at_once(notice: str = NOTICE_TEXT) -> dict[str, str]:
+    """Those of a job that is accepted, before there is a session."""
+    return {
+        agent_state.ATTRIBUTE: agent_state.State.INITIALIZING.value,
+        NOTICE: notice,
+        TEXT_INPUT: "false",
+    }
+
+
+class Sign(Protocol):
+    """Where something can be shown to everybody in a room."""
+
+    def show(self, name: str, value: str) -> None:
+        """Ask for an attribute to have this value."""
+
+    def asked(self, name: str) -> str:
+        """What an attribute was last asked to be."""
+        ...
 
 
 class Attributes:
@@ -37,9 +55,18 @@ class Attributes:
 
     def show(self, name: str, value: str) -> None:
         """Ask for an attribute to have this value."""
-        if self._asked.get(name) != value:
+        if self.asked(name) != value:
             self._asked[name] = self._to_set[name] = value
             self._changed.set()
+
+    def asked(self, name: str) -> str:
+        """What an attribute was last asked to be."""
+        return self._asked.get(name, "")
+
+    def show_again(self) -> None:
+        """Who connects anew has only the attributes of their token."""
+        self._to_set = dict(self._asked)
+        self._changed.set()
 
     async def run(self) -> None:
         """Set what is asked for, all that has changed at once."""

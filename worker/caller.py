@@ -1,6 +1,8 @@
 """Somebody in a room who speaks a recording and keeps what comes back: for `worker call` and for tests."""
 
 import asyncio
+import json
+import math
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -14,15 +16,14 @@ from numpy.typing import NDArray
 
 from engine.errors import EngineError, Refused
 from engine.step.frames import SAMPLE_RATE
-from worker import agent_state, transcript
+from worker import agent_state, latency, transcript
+from worker.microphone import PIECE_S, PIECE_SAMPLES, Clock, Microphone
+from worker.microphone import SPEAKING_RATE as SPEAKING_RATE
+from worker.people import HANG_UP_TOPIC
 from worker.settings import LiveKitSettings
 from worker.tokens import caller_token
 
-SPEAKING_RATE = 48_000
 AGENT_TIMEOUT_S = 10.0
-_PIECE_S = 0.02
-_PIECE_SAMPLES = round(SPEAKING_RATE * _PIECE_S)
-_QUEUE_MS = 200
 
 
 class NoAgent(Refused):
@@ -58,28 +59,30 @@ class Segment:
 class Caller:
     """In a room, with a microphone that is silent until `say`. Made by `join`."""
 
-    def __init__(
-        self, room: rtc.Room, on_text: Callable[[str], None], clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, room: rtc.Room, on_text: Callable[[str], None], clock: Clock = time.monotonic) -> None:
         self.segments: list[Segment] = []
         self.states: list[str] = []
+        self.latencies: list[dict[str, int]] = []
+        """What the agent told of how late its answers were, see `CallLatency`."""
         self.agent_left = asyncio.Event()
-        self._room = room
+        self.first_frame_at: float | None = None
+        """When the first piece of the agent's track came, as the clock tells it."""
+        self.room = room
         self._on_text = on_text
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
-        self._to_say: NDArray[np.int16] = np.zeros(0, np.int16)
-        self._said = asyncio.Event()
-        self._began_at: float | None = None
-        self._heard: list[NDArray[np.int16]] = []
-        self._spoken_at: list[float] = []
+        self._keeps = False
+        self._heard: list[tuple[float, NDArray[np.int16]]] = []
         self._agent_track: asyncio.Future[rtc.Track] = asyncio.get_running_loop().create_future()
-        self._microphone: rtc.LocalTrackPublication | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._microphone: Microphone | None = None
+        self._published: rtc.LocalTrackPublication | None = None
         room.on("track_subscribed", self._on_track)
         room.on("participant_attributes_changed", self._on_attributes)
         room.on("participant_disconnected", self._on_left)
         room.on("disconnected", lambda _reason: self.agent_left.set())
         room.register_text_stream_handler(transcript.TOPIC, self._on_text_stream)
+        room.register_text_stream_handler(latency.TOPIC, self._on_latency)
 
     @classmethod
     @asynccontextmanager
@@ -109,6 +112,7 @@ class Caller:
             await caller._publish()
             yield caller
         finally:
+            await caller._hang_up()
             await room.disconnect()
             for task in caller._tasks:
                 task.cancel()
@@ -116,78 +120,96 @@ class Caller:
 
     async def wait_for_agent(self, timeout_s: float = AGENT_TIMEOUT_S) -> None:
         """Wait until an agent can be heard and hears us. Raises NoAgent."""
-        assert self._microphone is not None
+        assert self._published is not None
         try:
             async with asyncio.timeout(timeout_s):
                 await asyncio.shield(self._agent_track)
-                await self._microphone.wait_for_subscription()
+                await self._published.wait_for_subscription()
         except TimeoutError:
             raise NoAgent(timeout_s) from None
 
-    async def say(self, pcm: NDArray[np.int16]) -> None:
-        """Speak int16 [N] at SPEAKING_RATE in real time. From its first sample on, the answer is kept."""
+    async def say(self, pcm: NDArray[np.int16], at: float | None = None) -> None:
+        """Speak int16 [N] at SPEAKING_RATE in real time, from `at` on as the clock tells it, or from now on.
+
+        From the first sample on, the answer is kept.
+        """
+        assert self._microphone is not None
         self._heard.clear()
-        self._spoken_at.clear()
-        self._began_at = None
-        self._said.clear()
-        self._to_say = pcm
-        await self._said.wait()
+        self._keeps = True
+        self._microphone.say(pcm, at)
+        await self._microphone.wait_until_said()
 
     @property
     def agent_attributes(self) -> dict[str, str]:
         """What the agent tells the room about itself, nothing while there is none."""
-        agents = [person for person in self._room.remote_participants.values() if _is_agent(person)]
+        agents = [person for person in self.room.remote_participants.values() if _is_agent(person)]
         return dict(agents[0].attributes) if agents else {}
 
     @property
     def heard(self) -> NDArray[np.int16]:
         """What came back since `say` began, int16 [N] at 24 kHz."""
-        return np.concatenate([np.zeros(0, np.int16), *self._heard])
+        began_at = self.out_at[0] if self.out_at else math.inf
+        # Of the piece that was on its way when we began, what came after counts.
+        kept = [pcm[max(0, _samples(began_at - at) + len(pcm)) :] for at, pcm in self._heard]
+        return np.concatenate([np.zeros(0, np.int16), *kept])
+
+    @property
+    def pieces(self) -> list[tuple[float, NDArray[np.int16]]]:
+        """What has come since `say` was called, with the time when it came: int16 [480] at 24 kHz each."""
+        return list(self._heard)
+
+    @property
+    def out_at(self) -> list[float]:
+        """When each PIECE_S of what was said went out."""
+        return self._microphone.out_at if self._microphone else []
+
+    @property
+    def due_at(self) -> float:
+        """When what was said was to begin: late, then, is what goes out later than its place from there."""
+        return self._microphone.due_at if self._microphone else 0.0
+
+    async def stats(self) -> rtc.RtcStats:
+        """What WebRTC has counted. The SDK has no error narrower than RuntimeError."""
+        return await self.room.get_rtc_stats()
 
     def spoken_at(self, sample: int) -> float:
         """When this sample of what was said went out, in seconds since the first: late after a stall."""
-        return self._spoken_at[sample // _PIECE_SAMPLES] + sample % _PIECE_SAMPLES / SPEAKING_RATE
+        into_s = sample % PIECE_SAMPLES / SPEAKING_RATE
+        return self.out_at[sample // PIECE_SAMPLES] - self.out_at[0] + into_s
 
     async def _publish(self) -> None:
-        source = rtc.AudioSource(SPEAKING_RATE, 1, queue_size_ms=_QUEUE_MS)
-        track = rtc.LocalAudioTrack.create_audio_track("microphone", source)
-        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE, dtx=False)
-        self._microphone = await self._room.local_participant.publish_track(track, options)
-        self._start(self._speak(source))
+        self._microphone, self._published = await Microphone.publish(self.room)
+        self._start(self._microphone.run())
 
-    async def _speak(self, source: rtc.AudioSource) -> None:
-        next_at = self._clock()
-        while True:
-            piece, self._to_say = self._to_say[:_PIECE_SAMPLES], self._to_say[_PIECE_SAMPLES:]
-            if len(piece):
-                self._began_at = self._clock() if self._began_at is None else self._began_at
-                self._spoken_at.append(self._clock() - self._began_at)
-            sound = np.zeros(_PIECE_SAMPLES, np.int16)
-            sound[: len(piece)] = piece
-            await source.capture_frame(rtc.AudioFrame(sound.tobytes(), SPEAKING_RATE, 1, _PIECE_SAMPLES))
-            if self._began_at is not None and not len(self._to_say):
-                self._said.set()
-            # After a stall we go on from here: what we would catch up with now would stay in the queue.
-            next_at = max(next_at + _PIECE_S, self._clock())
-            await asyncio.sleep(next_at - self._clock())
+    async def _hang_up(self) -> None:
+        """Else the agent would wait for us, as for somebody whose network is gone."""
+        with suppress(rtc.participant.PublishDataError):
+            if self.room.isconnected():
+                await self.room.local_participant.publish_data(b"", topic=HANG_UP_TOPIC)
 
     async def _listen(self, track: rtc.Track) -> None:
         stream = rtc.AudioStream(
-            track, sample_rate=SAMPLE_RATE, num_channels=1, frame_size_ms=round(_PIECE_S * 1000)
+            track, sample_rate=SAMPLE_RATE, num_channels=1, frame_size_ms=round(PIECE_S * 1000)
         )
-        async for event in stream:
-            if self._began_at is not None:
-                pcm = np.frombuffer(event.frame.data, np.int16)
-                # The piece that was on its way when we began: what of it came after counts.
-                since = len(pcm) if self._heard else round((self._clock() - self._began_at) * SAMPLE_RATE)
-                self._heard.append(pcm[max(0, len(pcm) - since) :].copy())
+        try:
+            async for event in stream:
+                now = self._clock()
+                self.first_frame_at = self.first_frame_at or now
+                if self._keeps:
+                    self._heard.append((now, np.frombuffer(event.frame.data, np.int16).copy()))
+        finally:
+            await stream.aclose()
 
     def _on_track(
         self, track: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
     ) -> None:
-        if track.kind == rtc.TrackKind.KIND_AUDIO and _is_agent(participant) and not self._agent_track.done():
-            self._agent_track.set_result(track)
-            self._start(self._listen(track))
+        if track.kind == rtc.TrackKind.KIND_AUDIO and _is_agent(participant):
+            if not self._agent_track.done():
+                self._agent_track.set_result(track)
+            if self._listening is not None:
+                # After a reconnect of either side there is another one.
+                self._listening.cancel()
+            self._listening = self._start(self._listen(track))
 
     def _on_attributes(self, changed: dict[str, str], participant: rtc.Participant) -> None:
         if _is_agent(participant) and agent_state.ATTRIBUTE in changed:
@@ -199,6 +221,13 @@ class Caller:
 
     def _on_text_stream(self, reader: rtc.TextStreamReader, _identity: str) -> None:
         self._start(self._read(reader))
+
+    def _on_latency(self, reader: rtc.TextStreamReader, _identity: str) -> None:
+        self._start(self._read_latency(reader))
+
+    async def _read_latency(self, reader: rtc.TextStreamReader) -> None:
+        with suppress(rtc.StreamError):
+            self.latencies.append(json.loads(await reader.read_all()))
 
     async def _read(self, reader: rtc.TextStreamReader) -> None:
         text = ""
@@ -212,10 +241,11 @@ class Caller:
         final = attributes.get("lk.transcription_final") == "true"
         self.segments.append(Segment(text, final, attributes.get("lk.transcribed_track_id", "")))
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def new_room() -> str:
@@ -231,6 +261,10 @@ def token(settings: LiveKitSettings, room_name: str) -> str:
         dispatch = api.RoomAgentDispatch(agent_name=settings.livekit_agent_name)
         made = made.with_room_config(api.RoomConfiguration(agents=[dispatch]))
     return made.to_jwt()
+
+
+def _samples(seconds: float) -> int:
+    return round(min(seconds, 1.0) * SAMPLE_RATE)
 
 
 def _is_agent(participant: rtc.Participant) -> bool:

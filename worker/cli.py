@@ -13,6 +13,7 @@ from jwt import InsecureKeyLengthWarning
 from engine.errors import EngineError, Refused, UserError
 from engine.logs import LogFormat
 from worker import logs
+from worker.room_policy import RoomPolicy
 from worker.settings import LiveKitSettings, WorkerSettings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -38,6 +39,12 @@ def serve(
     engine_token: Annotated[
         str | None, typer.Option(help="Token that the engine wants. [ENGINE_TOKEN]")
     ] = None,
+    engine_admin_socket: Annotated[
+        Path | None,
+        typer.Option(
+            help="The engine's socket for administration, to bring lost calls back by. [ENGINE_ADMIN_SOCKET]"
+        ),
+    ] = None,
     engine_port: Annotated[
         int | None, typer.Option(help="Port of the started engine: 8998. [ENGINE_PORT]")
     ] = None,
@@ -52,6 +59,20 @@ def serve(
     ] = None,
     max_call_seconds: Annotated[
         float | None, typer.Option(help="End a call after this time: 3600. [WORKER_MAX_CALL_SECONDS]")
+    ] = None,
+    grace_seconds: Annotated[
+        float | None,
+        typer.Option(help="Wait so long for a caller who is gone: 15. [WORKER_GRACE_SECONDS]"),
+    ] = None,
+    room_policy: Annotated[
+        RoomPolicy | None, typer.Option(help="Whom the model listens to: first. [WORKER_ROOM_POLICY]")
+    ] = None,
+    idle_seconds: Annotated[
+        float | None,
+        typer.Option(help="Hang up on who says nothing for so long; 0: on nobody. [WORKER_IDLE_SECONDS]"),
+    ] = None,
+    half_duplex: Annotated[
+        bool | None, typer.Option(help="The model does not listen while it speaks. [WORKER_HALF_DUPLEX]")
     ] = None,
     host: Annotated[
         str | None, typer.Option(help="Address of the health check: 127.0.0.1. [WORKER_HOST]")
@@ -93,12 +114,17 @@ def serve(
                 livekit_agent_name=livekit_agent_name,
                 engine_url=engine_url,
                 engine_token=engine_token,
+                engine_admin_socket=engine_admin_socket,
                 engine_port=engine_port,
                 engine_checkpoint=engine_checkpoint,
                 engine_slots=engine_slots,
                 engine_device=engine_device,
                 engine_log_format=log_format,
                 worker_max_call_seconds=max_call_seconds,
+                worker_grace_seconds=grace_seconds,
+                worker_room_policy=room_policy,
+                worker_idle_seconds=idle_seconds,
+                worker_half_duplex=half_duplex,
                 worker_host=host,
                 worker_port=port,
                 worker_web_host=web_host,

@@ -2,12 +2,18 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 
 from livekit.agents import AutoSubscribe, JobContext
 
-from worker import session_parameters
-from worker.call import Call, CallLimits, Reason
+from worker import logs, session_parameters
+from worker.call import NOTHING_LOST, Call, CallLimits, CallManner
+from worker.grace import grace_in
+from worker.privacy import keeping_in, notice_in, welcome_in
+from worker.reasons import Reason
+from worker.returning import Returning
 from worker.settings import WorkerSettings, open_engine
+from worker.welcome import NO_WELCOME
 
 log = logging.getLogger(__name__)
 
@@ -15,14 +21,39 @@ log = logging.getLogger(__name__)
 async def entrypoint(context: JobContext) -> None:
     """Start the call and return at once: a shutdown waits for an entrypoint before it does anything else."""
     settings = WorkerSettings.load()
+    returning = Returning.told_to(context.job)
+    call_id = returning.call if returning else context.job.id
+    logs.be_discreet()
     await context.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE)
+    logs.hide_names_in(context.room)
     engine = open_engine(settings)
+    if await context.room.sid != context.job.room.sid:
+        # Ours was closed before we came. This one our coming has made.
+        log.warning("the room was closed before the call began", extra={"call": call_id})
+        await engine.release(call_id)
+        await engine.close()
+        context.shutdown(Reason.ROOM_CLOSED)
+        return
+    grace_s = grace_in(context.room.departure_timeout, settings.worker_grace_seconds, call_id)
+    limits = CallLimits(
+        settings.worker_max_call_seconds, grace_s=grace_s, idle_s=settings.worker_idle_seconds
+    )
     call = Call(
-        context.job.id,
+        call_id,
         context.room,
         engine,
-        CallLimits(settings.worker_max_call_seconds),
+        # Whoever is not there has been there.
+        replace(limits, arrival_s=grace_s) if returning else limits,
         session_parameters.from_metadata(context.job.metadata),
+        returning.resume if returning else NOTHING_LOST,
+        manner=CallManner(
+            settings.worker_room_policy,
+            settings.worker_half_duplex,
+            # Whoever is there has been welcomed.
+            NO_WELCOME if returning else welcome_in(settings),
+            notice_in(settings),
+            keeping_in(settings),
+        ),
     )
 
     async def run() -> None:
@@ -40,6 +71,6 @@ async def entrypoint(context: JobContext) -> None:
             running.cancel()
         (outcome,) = await asyncio.gather(running, return_exceptions=True)
         if isinstance(outcome, Exception):
-            log.error("a call failed", exc_info=outcome, extra={"call": context.job.id})
+            log.error("a call failed", exc_info=outcome, extra={"call": call_id})
 
     context.add_shutdown_callback(stop)

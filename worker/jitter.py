@@ -1,4 +1,4 @@
-"""How long sound waits in the caller's jitter buffer before we get it."""
+"""How long sound waits in the caller's jitter buffer before we get it, and what that makes up."""
 
 import asyncio
 import logging
@@ -9,14 +9,18 @@ from livekit import rtc
 log = logging.getLogger(__name__)
 
 INTERVAL_S = 1.0
+_OPUS_RATE = 48_000
 
 
 @dataclass(frozen=True, slots=True)
 class JitterTotals:
-    """WebRTC's running totals: seconds that samples have waited, and the number of samples."""
+    """WebRTC's running totals: seconds that samples have waited, the number of samples, and of those that
+    were made up for lost ones.
+    """
 
     delay_s: float = 0.0
     emitted: int = 0
+    concealed: int = 0
 
     def mean_since(self, before: "JitterTotals") -> float | None:
         """Mean delay in seconds of what was emitted since; None if nothing was, or if counting began anew."""
@@ -25,10 +29,11 @@ class JitterTotals:
 
 
 class JitterGauge:
-    """`latest_s`: mean delay over the last second, None until it is known."""
+    """`latest_s`: mean delay over the last second, None until it is known. `concealed_s`: made up so far."""
 
     def __init__(self) -> None:
         self.latest_s: float | None = None
+        self.concealed_s = 0.0
 
     async def watch(self, track: rtc.Track) -> None:
         """Ask a track once a second."""
@@ -46,6 +51,7 @@ class JitterGauge:
             mean_s = totals.mean_since(before)
             if mean_s is not None:
                 self.latest_s = mean_s
+            self.concealed_s += max(0, totals.concealed - before.concealed) / _OPUS_RATE
             before = totals
 
 
@@ -53,5 +59,7 @@ async def _totals(track: rtc.Track) -> JitterTotals:
     for stats in await track.get_stats():
         if stats.WhichOneof("stats") == "inbound_rtp":
             inbound = stats.inbound_rtp.inbound
-            return JitterTotals(inbound.jitter_buffer_delay, inbound.jitter_buffer_emitted_count)
+            # Where somebody is muted, what is made up is silence: nothing was lost.
+            concealed = inbound.concealed_samples - inbound.silent_concealed_samples
+            return JitterTotals(inbound.jitter_buffer_delay, inbound.jitter_buffer_emitted_count, concealed)
     return JitterTotals()

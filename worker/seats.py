@@ -11,6 +11,7 @@ from livekit.agents import AssignmentTimeoutError, JobRequest
 from engine.client import EngineClient, SeatCount
 from engine.errors import EngineError, SessionError, SettingError
 from worker import attributes, session_parameters
+from worker.privacy import notice_in
 from worker.settings import WorkerSettings, open_engine
 
 log = logging.getLogger(__name__)
@@ -44,17 +45,20 @@ class Seats:
         self._watching: asyncio.Task[None] | None = None
         # Until the engine has said how full it is: a first report of a full worker would stand for seconds.
         self._load = 0.0
+        self._shown = attributes.at_once()
 
     def start(self) -> None:
         """Begin to watch the engine that the environment names; if it names none, give up."""
         try:
-            engine = open_engine(WorkerSettings.load())
+            settings = WorkerSettings.load()
+            engine = open_engine(settings)
         except SettingError as error:
             # Not raised: whoever calls this goes on, and the worker would refuse calls for ever.
             self._load = FULL_LOAD
             log.error("no engine to take calls for", extra={"detail": str(error)})
             self._watching = asyncio.create_task(self._give_up())
         else:
+            self._shown = attributes.at_once(notice_in(settings))
             self._watching = asyncio.create_task(self.watch(engine))
 
     async def stop(self) -> None:
@@ -122,7 +126,7 @@ class Seats:
             return
         try:
             # Everybody in the room can read this.
-            await request.accept(name=AGENT_NAME, attributes=attributes.AT_ONCE)
+            await request.accept(name=AGENT_NAME, attributes=self._shown)
         except AssignmentTimeoutError:
             log.warning(
                 "LiveKit gave an accepted call to nobody or somebody else", extra={"call": request.id}

@@ -9,10 +9,18 @@ import sys
 
 from livekit.agents import AgentServer, JobExecutorType
 from livekit.agents.worker import ServerEnvOption
+from livekit.protocol.models import Room
 
+from worker import logs
+from worker.attributes import at_once
 from worker.entrypoint import entrypoint
-from worker.seats import Seats
-from worker.settings import HealthSettings
+from worker.keeping.retention import Retention
+from worker.orphans import Orphans
+from worker.privacy import notice_in
+from worker.returning import Returning
+from worker.seats import AGENT_NAME, Seats
+from worker.settings import HealthSettings, WorkerSettings
+from worker.tokens import agent_token
 
 HEALTH_PORT = 8081
 
@@ -46,3 +54,25 @@ server = AgentServer(
 )
 server.rtc_session(entrypoint, on_request=seats.answer)
 server.on("worker_started", seats.start)
+
+
+async def launch(room: Room, identity: str, returning: Returning) -> None:
+    """Start a job that nobody dispatched: it takes the place of one that is gone."""
+    settings = WorkerSettings.load()
+    token = agent_token(settings, room.name, identity, AGENT_NAME, at_once(notice_in(settings)))
+    await server.simulate_job(room.name, room_info=returning.hidden_in(room), token=token)
+
+
+def lives(room: str, identity: str) -> bool:
+    """Whether we have this job."""
+    return any(
+        (job.job.room.name, job.accept_arguments.identity) == (room, identity) for job in server.active_jobs
+    )
+
+
+orphans = Orphans(launch, lives, stays=lambda: not server.draining)
+server.on("worker_started", orphans.start)
+retention = Retention()
+server.on("worker_started", retention.start)
+# LiveKit's own command has a log of its own.
+server.on("worker_started", logs.be_discreet)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from engine.errors import EngineError, SettingError
+from worker import privacy
 from worker.engine_child import engine_child
 from worker.preflight import check_engine, check_livekit
 from worker.settings import WorkerSettings, open_engine
@@ -26,7 +27,7 @@ class LiveKitLost(EngineError):
 async def serve(settings: WorkerSettings, *, drains: bool) -> None:
     """Take calls until SIGTERM or SIGINT; one that drains then waits for its calls, until a second signal.
 
-    Raises SettingError, Unauthorized, EngineDied or LiveKitLost.
+    Raises SettingError, AudioFileError, Unauthorized, EngineDied or LiveKitLost.
     """
     work = asyncio.create_task(_serve(settings, drains=drains))
     _on_signal(work.cancel)
@@ -36,12 +37,12 @@ async def serve(settings: WorkerSettings, *, drains: bool) -> None:
 
 
 async def _serve(settings: WorkerSettings, *, drains: bool) -> None:
+    privacy.prepare(settings)
     await check_livekit(settings)
-    async with _engine(settings) as (url, engine_died), AsyncExitStack() as until_the_end:
-        settings = settings.model_copy(update={"engine_url": url})
+    async with _engine(settings) as (settings, engine_lost), AsyncExitStack() as until_the_end:
         os.environ.update(settings.to_environment() | _WITHOUT_TURN_DETECTOR)
         # Here and not above: an AgentServer reads the environment when it is built.
-        from worker.server import seats, server
+        from worker.server import orphans, retention, seats, server
 
         web_port = settings.worker_web_port
         if web_port is None and not drains:
@@ -52,15 +53,17 @@ async def _serve(settings: WorkerSettings, *, drains: bool) -> None:
         _on_signal(lambda: (stop_now if stop.is_set() else stop).set())
         running = asyncio.create_task(server.run(devmode=not drains))
         try:
-            await _first(running, engine_died, stop.wait())
+            await _first(running, engine_lost, stop.wait())
             if drains and stop.is_set():
                 log.info("no new calls; a second signal ends those that are on")
-                await _first(running, engine_died, stop_now.wait(), server.drain(timeout=None))
+                await _first(running, engine_lost, stop_now.wait(), server.drain(timeout=None))
         finally:
+            await retention.stop()
+            await orphans.stop()
             await seats.stop()
             await server.aclose()
-        if engine_died.done():
-            raise engine_died.result()
+        if engine_lost.done():
+            raise engine_lost.result()
         try:
             await running
         except RuntimeError as lost:
@@ -72,19 +75,17 @@ async def _serve(settings: WorkerSettings, *, drains: bool) -> None:
 
 
 @asynccontextmanager
-async def _engine(settings: WorkerSettings) -> AsyncIterator[tuple[str, asyncio.Future[EngineError]]]:
-    """The engine's address, and what is done, with an error, when it was ours and is gone."""
+async def _engine(
+    settings: WorkerSettings,
+) -> AsyncIterator[tuple[WorkerSettings, asyncio.Future[EngineError]]]:
+    """Settings that name the engine; what is done, with an error, when it was ours and is gone for good."""
     if settings.engine_url is None:
-        async with engine_child(settings) as child:
-            died = asyncio.create_task(child.died())
-            try:
-                yield child.url, died
-            finally:
-                died.cancel()
+        async with engine_child(settings) as ours:
+            yield ours
     else:
         async with open_engine(settings) as engine:
             await check_engine(engine)
-        yield settings.engine_url, asyncio.get_running_loop().create_future()
+        yield settings, asyncio.get_running_loop().create_future()
 
 
 async def _first(*ends: Awaitable[object]) -> None:

@@ -11,8 +11,12 @@ from engine.client import EngineClient
 from engine.environment import ENV_FILE, is_loopback, load_settings, reject_unknown
 from engine.errors import SettingError
 from engine.logs import LogFormat
+from engine.peers import parse_peers
 from engine.settings import ENV_PREFIX as ENGINE_PREFIX
 from engine.settings import NAMES as ENGINE_NAMES
+from engine.settings import checked_peers
+from worker.disclosure import Disclosure
+from worker.room_policy import RoomPolicy
 
 _PREFIX = "WORKER_"
 _DEVELOPMENT_SECRET = "secret"
@@ -110,13 +114,36 @@ class WebSettings(BaseSettings):
         return self
 
 
-class WorkerSettings(LiveKitSettings, HealthSettings, WebSettings):
+class PrivacySettings(BaseSettings):
+    """What stays of a call, and what callers are told."""
+
+    model_config = SettingsConfigDict(env_file=ENV_FILE, frozen=True, extra="ignore", env_ignore_empty=True)
+
+    worker_transcripts: Path | None = None
+    """Folder in which the model's words are kept, a file for each call; unset: they are not."""
+    worker_redact_numbers: bool = True
+    """Numbers of three digits or more are left out of what is kept."""
+    worker_recordings: Path | None = None
+    """Folder in which the sound of both sides is kept, a file for each call; unset: it is not."""
+    worker_keep_days: float = Field(default=30.0, ge=0)
+    """What is kept of a call is deleted after this time; 0: never."""
+    worker_disclosure: Disclosure = Disclosure.PHONE
+    """Who is told aloud, before the model speaks, that it is a machine."""
+    worker_disclosure_clip: Path | None = None
+    """What they are told: any sound file; unset: the one that comes with the worker."""
+
+
+class WorkerSettings(LiveKitSettings, HealthSettings, WebSettings, PrivacySettings):
     """What `python -m worker dev` and `start` run with."""
 
     engine_url: str | None = None
     """The engine: ws://host:port, wss://host:port or unix:/path; unset: the worker starts one."""
     engine_token: SecretStr | None = None
     """What the engine wants to see of its clients."""
+    engine_peers: str = ""
+    """Engines to which calls may be moved: name=url of each, separated by commas. To others none follows."""
+    engine_admin_socket: Path | None = None
+    """The engine's socket for administration: calls that were lost with their job are brought back by it."""
     engine_port: int = Field(default=8998, ge=0, le=65535)
     """Port of the engine that the worker starts."""
     engine_checkpoint: str | None = None
@@ -129,6 +156,19 @@ class WorkerSettings(LiveKitSettings, HealthSettings, WebSettings):
     """Log lines of the engine that the worker starts: as its own."""
     worker_max_call_seconds: float = Field(default=3600.0, gt=0)
     """A call is ended after this time."""
+    worker_grace_seconds: float = Field(default=15.0, ge=0)
+    """For so long a caller who is gone, by a reload or a lost network, may come back to the conversation."""
+    worker_room_policy: RoomPolicy = RoomPolicy.FIRST
+    """Whom the model listens to where several people are in a room."""
+    worker_idle_seconds: float = Field(default=0.0, ge=0)
+    """A caller who has said nothing for so long is hung up on; 0: nobody is."""
+    worker_half_duplex: bool = False
+    """The model hears silence while it can be heard itself."""
+
+    @field_validator("engine_peers")
+    @classmethod
+    def _named(cls, peers: str) -> str:
+        return checked_peers(peers)
 
     @model_validator(mode="after")
     def _own_key(self) -> Self:
@@ -153,7 +193,9 @@ def open_engine(settings: WorkerSettings) -> EngineClient:
             "ENGINE_URL is not set: where is the engine? `python -m worker start` brings one of its own"
         )
     return EngineClient(
-        settings.engine_url, settings.engine_token.get_secret_value() if settings.engine_token else None
+        settings.engine_url,
+        settings.engine_token.get_secret_value() if settings.engine_token else None,
+        parse_peers(settings.engine_peers),
     )
 
 

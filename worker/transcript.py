@@ -9,6 +9,8 @@ from livekit import rtc
 
 from engine.level import SILENCE_DB
 from engine.step.frames import FRAME_S
+from worker.audience import EVERYBODY, Audience
+from worker.keeping.transcript_file import TranscriptFile
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +62,7 @@ class Segmenter:
         return []
 
     def finish(self) -> list[Write]:
-        """The call is over."""
+        """End the segment that is open, if there is one."""
         return [self._end()] if self._text else []
 
     @property
@@ -75,9 +77,17 @@ class Segmenter:
 class Transcript:
     """Writes segments to the room, in a task of its own so that sound never waits for text."""
 
-    def __init__(self, participant: rtc.LocalParticipant, track_sid: str) -> None:
+    def __init__(
+        self,
+        participant: rtc.LocalParticipant,
+        audience: Audience = EVERYBODY,
+        kept: TranscriptFile | None = None,
+    ) -> None:
+        self.track_sid = ""
+        """The track on which these words are to be heard, empty while there is none."""
         self._participant = participant
-        self._track_sid = track_sid
+        self._audience = audience
+        self._kept = kept
         self._segmenter = Segmenter()
         self._writes: asyncio.Queue[Write] = asyncio.Queue()
         self._open: rtc.TextStreamWriter | None = None
@@ -91,9 +101,17 @@ class Transcript:
         """The model answered a frame with sound of this level."""
         self._enqueue(self._segmenter.frame(level_db))
 
+    def break_off(self) -> None:
+        """Nothing more comes for a while: end the segment that is open."""
+        self._enqueue(self._segmenter.finish())
+
     def notice(self, text: str) -> None:
         """A line of the worker's own, as a segment of its own."""
-        self._enqueue([*self._segmenter.finish(), Write(text, begins=True), Write("", ends=True)])
+        self.break_off()
+        if self._kept:
+            self._kept.notice(text)
+        for write in (Write(text, begins=True), Write("", ends=True)):
+            self._writes.put_nowait(write)
 
     async def run(self) -> None:
         """Write what is asked for, in order."""
@@ -107,8 +125,11 @@ class Transcript:
             await self._try_to_write(self._writes.get_nowait())
 
     def _enqueue(self, writes: list[Write]) -> None:
+        """What the model said."""
         for write in writes:
             self._writes.put_nowait(write)
+            if self._kept:
+                self._kept.write(write.text, ends=write.ends)
 
     async def _try_to_write(self, write: Write) -> None:
         try:
@@ -121,7 +142,7 @@ class Transcript:
         if write.begins:
             self._segment_id = f"SG_{uuid.uuid4().hex[:12]}"
             self._open = await self._participant.stream_text(
-                topic=TOPIC, attributes=self._attributes(final=False)
+                topic=TOPIC, attributes=self._attributes(final=False), **self._audience.addressed()
             )
         if self._open is None:
             return
@@ -134,6 +155,6 @@ class Transcript:
     def _attributes(self, *, final: bool) -> dict[str, str]:
         return {
             "lk.segment_id": self._segment_id,
-            "lk.transcribed_track_id": self._track_sid,
+            "lk.transcribed_track_id": self.track_sid,
             "lk.transcription_final": "true" if final else "false",
         }

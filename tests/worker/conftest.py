@@ -3,6 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.worker.calls import begin as begin
+from tests.worker.calls import client as client
+from tests.worker.calls import engine as engine
 from tests.worker.fakes import sound_card as sound_card
 
 

@@ -1,7 +1,7 @@
 """A room, the people in it and a sound card, for a call that never leaves the process."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -37,13 +37,21 @@ class FakePublication:
     source: int = rtc.TrackSource.SOURCE_MICROPHONE
     sid: str = "TR_agent"
     subscribed: bool = False
+    unheard: bool = False
+    deliver: Callable[[], None] = lambda: None
 
     @property
     def kind(self) -> int:
         return self.track.kind
 
+    async def wait_for_subscription(self) -> None:
+        if self.unheard:
+            await asyncio.Event().wait()
+
     def set_subscribed(self, subscribed: bool) -> None:
-        self.subscribed = subscribed
+        if subscribed and not self.subscribed:
+            self.subscribed = True
+            self.deliver()
 
 
 @dataclass
@@ -51,6 +59,9 @@ class FakePerson:
     identity: str
     kind: int = rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD
     joined_at: datetime | None = None
+    disconnect_reason: int | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
+    name: str = ""
     track_publications: dict[str, FakePublication] = field(default_factory=dict)
 
     def joined(self, second: int) -> "FakePerson":
@@ -60,10 +71,13 @@ class FakePerson:
 
 @dataclass
 class FakeStreamWriter:
-    """One text stream: what was written, and the attributes it was opened and closed with."""
+    """One text stream: what was written, to whom if not to all, and the attributes it was opened and closed
+    with.
+    """
 
     opened: dict[str, str]
     text: str = ""
+    to: tuple[str, ...] = ()
     closed: dict[str, str] | None = None
 
     async def write(self, text: str) -> None:
@@ -75,15 +89,39 @@ class FakeStreamWriter:
 
 @dataclass
 class FakeMe:
-    """Our own participant."""
+    """Our own participant. `refuses`: the room takes no track of ours; `unheard`: nobody subscribes to it."""
 
+    identity: str = "agent"
+    refuses: bool = False
+    unheard: bool = False
+    permissions: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(can_publish=True))
     segments: list[FakeStreamWriter] = field(default_factory=list)
     attributes: list[dict[str, str]] = field(default_factory=list)
     published: list[rtc.TrackPublishOptions] = field(default_factory=list)
+    latencies: list[str] = field(default_factory=list)
+    unpublished: list[str] = field(default_factory=list)
+    permitted: dict[str, list[str]] | None = None
 
     async def publish_track(self, _track: object, options: rtc.TrackPublishOptions) -> FakePublication:
+        if self.refuses:
+            raise rtc.participant.PublishTrackError("not allowed")
         self.published.append(options)
-        return FakePublication()
+        number = len(self.published)
+        return FakePublication(sid="TR_agent" if number == 1 else f"TR_agent{number}", unheard=self.unheard)
+
+    async def unpublish_track(self, sid: str) -> None:
+        self.unpublished.append(sid)
+
+    def set_track_subscription_permissions(
+        self,
+        *,
+        allow_all_participants: bool,
+        participant_permissions: Sequence[rtc.ParticipantTrackPermission],
+    ) -> None:
+        assert not allow_all_participants
+        self.permitted = {
+            each.participant_identity: list(each.allowed_track_sids) for each in participant_permissions
+        }
 
     async def set_attributes(self, attributes: dict[str, str]) -> None:
         self.attributes.append(attributes)
@@ -97,13 +135,21 @@ class FakeMe:
     def states(self) -> list[str]:
         return [shown["lk.agent.state"] for shown in self.attributes if "lk.agent.state" in shown]
 
-    async def stream_text(self, *, topic: str, attributes: dict[str, str]) -> FakeStreamWriter:
+    async def send_text(self, text: str, *, topic: str, destination_identities: Sequence[str] = ()) -> None:
+        assert topic == "moshi.latency"
+        self.latencies.append(text)
+
+    async def stream_text(
+        self, *, topic: str, attributes: dict[str, str], destination_identities: Sequence[str] = ()
+    ) -> FakeStreamWriter:
         assert topic == "lk.transcription"
-        self.segments.append(FakeStreamWriter(attributes))
+        self.segments.append(FakeStreamWriter(attributes, to=tuple(destination_identities)))
         return self.segments[-1]
 
 
 class FakeRoom(rtc.EventEmitter[str]):
+    name = "lobby"
+
     def __init__(self, *people: FakePerson) -> None:
         super().__init__()
         self.remote_participants = {person.identity: person for person in people}
@@ -118,16 +164,37 @@ class FakeRoom(rtc.EventEmitter[str]):
 
     def speak(self, person: FakePerson, publication: FakePublication | None = None) -> FakeTrack:
         """Publish a microphone; the server delivers it if somebody subscribes."""
-        publication = publication or FakePublication()
-        person.track_publications["TR"] = publication
-        self.emit("track_published", publication, person)
-        if publication.subscribed:
-            self.emit("track_subscribed", publication.track, publication, person)
-        return publication.track
+        published = publication or FakePublication()
+        published.deliver = lambda: self.emit("track_subscribed", published.track, published, person)
+        person.track_publications["TR"] = published
+        self.emit("track_published", published, person)
+        return published.track
 
-    def leave(self, person: FakePerson) -> None:
+    def fall_silent(self, person: FakePerson) -> None:
+        """Take the microphone back. What was said on it does not end, as with the SDK."""
+        published = person.track_publications.pop("TR")
+        self.emit("track_unsubscribed", published.track, published, person)
+
+    def leave(self, person: FakePerson, reason: int = rtc.DisconnectReason.CLIENT_INITIATED) -> None:
         del self.remote_participants[person.identity]
+        person.disconnect_reason = reason
         self.emit("participant_disconnected", person)
+
+    def come_back(self, person: FakePerson) -> FakePerson:
+        """The same identity over another connection, which the SDK shows as somebody else."""
+        again = FakePerson(person.identity, person.kind)
+        self.enter(again)
+        return again
+
+    def permit(self, can_publish: bool) -> None:
+        """Allow or forbid us to publish."""
+        self.local_participant.permissions.can_publish = can_publish
+        self.emit("participant_permissions_changed", self.local_participant, None)
+
+    def hang_up(self, person: FakePerson) -> None:
+        """Say that one leaves for good."""
+        packet = SimpleNamespace(participant=person, topic="moshi.hang_up", data=b"")
+        self.emit("data_received", packet)
 
 
 class FakeSource:

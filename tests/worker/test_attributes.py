@@ -6,7 +6,7 @@ from livekit import rtc
 
 from tests.worker.fakes import FakeMe
 from tests.worker.waiting import until
-from worker.attributes import AT_ONCE, Attributes
+from worker.attributes import Attributes, at_once
 
 STATE = "lk.agent.state"
 
@@ -16,9 +16,9 @@ def shown_by(me: FakeMe, at_once: dict[str, str] | None = None) -> Attributes:
 
 
 def test_whoever_comes_is_told_at_once_that_this_is_a_machine() -> None:
-    assert "machine" in AT_ONCE["moshi.notice"]
-    assert AT_ONCE["moshi.text_input"] == "false"
-    assert AT_ONCE[STATE] == "initializing"
+    assert "machine" in at_once()["moshi.notice"]
+    assert at_once()["moshi.text_input"] == "false"
+    assert at_once()[STATE] == "initializing"
 
 
 async def test_changes_alone_are_shown() -> None:

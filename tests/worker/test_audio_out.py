@@ -7,7 +7,7 @@ import pytest
 from livekit import rtc
 
 from engine.protocol import FRAME_BYTES, Audio
-from engine.trim import KEPT_S, WATCHED_FRAMES
+from engine.trim import REST_S, WATCHED_FRAMES
 from tests.worker.fakes import FakeMe, FakeSource
 from worker.audio_out import AudioOut, Played
 
@@ -39,7 +39,7 @@ async def test_answers_are_played_whole_and_in_order(audio_out: AudioOut, sound_
 async def test_what_is_queued_too_long_is_left_out_of_silence(
     audio_out: AudioOut, sound_card: FakeSource
 ) -> None:
-    sound_card.queued_duration = KEPT_S + 0.020
+    sound_card.queued_duration = REST_S + 0.020
     playing = audio_out.play()
     for number in range(WATCHED_FRAMES):
         audio_out.put(answer(number), SILENT)
@@ -55,7 +55,7 @@ async def test_answers_that_wait_for_room_in_the_track_count_as_queued(
     for number in range(WATCHED_FRAMES + 1):
         audio_out.put(answer(number), SILENT)
     await take(playing, WATCHED_FRAMES)
-    assert audio_out.left_out_s == pytest.approx(0.08 - KEPT_S)
+    assert audio_out.left_out_s == pytest.approx(0.08 - REST_S)
 
 
 async def test_while_the_track_is_full_nothing_else_waits_for_it(
@@ -71,3 +71,17 @@ async def test_while_the_track_is_full_nothing_else_waits_for_it(
         await asyncio.sleep(0)
     assert not playing.done()
     playing.cancel()
+
+
+async def test_an_answer_that_comes_after_silence_began_is_an_underrun(
+    sound_card: FakeSource,
+) -> None:
+    now = 100.0
+    audio_out = AudioOut(cast(rtc.AudioSource, sound_card), "TR", clock=lambda: now)
+    playing = audio_out.play()
+    sound_card.queued_duration = 0.0
+    for number, arrives_at in enumerate((100.0, 100.08, 100.18, 100.26)):
+        now = arrives_at
+        audio_out.put(answer(number), LOUD)
+        await take(playing, 1)
+    assert audio_out.underruns == 1

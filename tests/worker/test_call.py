@@ -1,59 +1,22 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import cast
 
-import numpy as np
 import pytest
 from livekit import rtc
 
 from engine.client import EngineClient
-from engine.protocol import FRAME_BYTES, Ended, Failure, SessionRequest
-from tests.fake_engine import FakeEngine, serving
+from engine.protocol import FRAME_BYTES, SessionRequest
+from tests.fake_engine import FakeEngine
+from tests.worker.calls import Begin, tone
 from tests.worker.fakes import FakePerson, FakePublication, FakeRoom, FakeSource, FakeStreamWriter
 from tests.worker.waiting import until
-from worker import call as call_module
-from worker.audio_in import CAPACITY_FRAMES
-from worker.call import NOTHING_SPECIAL, UNANSWERED_FRAMES, Call, CallLimits, Reason
+from worker import conversation as conversation_module
+from worker.call import CallLimits
+from worker.engine_link import UNANSWERED_FRAMES
+from worker.reasons import Reason
 
-Begin = Callable[..., "asyncio.Task[Reason]"]
-HOUR = CallLimits(max_s=3600)
-
-
-def tone(number: int) -> bytes:
-    """80 ms that can be told from those of another number."""
-    return np.full(FRAME_BYTES // 2, 1000 + number, "<i2").tobytes()
-
-
-@pytest.fixture
-async def engine() -> AsyncIterator[FakeEngine]:
-    async with serving(FakeEngine()) as engine:
-        yield engine
-
-
-@pytest.fixture
-async def client(engine: FakeEngine) -> AsyncIterator[EngineClient]:
-    async with EngineClient(engine.url) as client:
-        yield client
-
-
-@pytest.fixture
-async def begin(client: EngineClient, sound_card: FakeSource) -> AsyncIterator[Begin]:
-    """Begins a call in a room, and sees to its end."""
-    calls: list[asyncio.Task[Reason]] = []
-
-    def begin(
-        room: FakeRoom, limits: CallLimits = HOUR, wanted: SessionRequest = NOTHING_SPECIAL
-    ) -> asyncio.Task[Reason]:
-        call = Call("job1", cast(rtc.Room, room), client, limits, wanted)
-        calls.append(asyncio.create_task(call.run()))
-        return calls[-1]
-
-    yield begin
-    for call in calls:
-        call.cancel()
-    await asyncio.gather(*calls, return_exceptions=True)
+IMPATIENT = CallLimits(max_s=3600, grace_s=0, engine_s=0)
 
 
 async def test_the_caller_hears_the_engines_answer_to_what_they_said(
@@ -93,13 +56,15 @@ async def test_the_model_speaks_as_the_dispatch_asked_for(
 ) -> None:
     begin(FakeRoom(), wanted=SessionRequest(temperature=0.5, seed=7))
     await until(lambda: engine.requests)
-    assert engine.requests == [SessionRequest(temperature=0.5, seed=7, seat="job1")]
+    assert engine.requests == [
+        SessionRequest(temperature=0.5, seed=7, seat="job1", room="lobby", identity="agent")
+    ]
 
 
 async def test_the_room_is_told_which_model_this_is_and_how_late_it_answers(
     engine: FakeEngine, begin: Begin, sound_card: FakeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(call_module, "INTERVAL_S", 0.01)
+    monkeypatch.setattr(conversation_module, "INTERVAL_S", 0.01)
     ada, room = FakePerson("ada"), FakeRoom()
     begin(room)
     room.enter(ada)
@@ -107,10 +72,11 @@ async def test_the_room_is_told_which_model_this_is_and_how_late_it_answers(
     await until(lambda: any("moshi.model" in shown for shown in me.attributes))
     assert me.shown["moshi.model"] == "fake"
     assert me.shown["moshi.model_delay_ms"] == "80"
-    assert "moshi.latency" not in me.shown, "before there was anything to be late with"
+    assert me.latencies == [], "before there was anything to be late with"
     room.speak(ada).say(tone(1), tone(2))
-    await until(lambda: '"frames": 2' in me.shown.get("moshi.latency", ""))
-    assert json.loads(me.shown["moshi.latency"]).keys() == {"p50_ms", "p95_ms", "p99_ms", "frames", "missed"}
+    await until(lambda: me.latencies and '"frames": 2' in me.latencies[-1])
+    assert json.loads(me.latencies[-1]).keys() == {"p50_ms", "p95_ms", "p99_ms", "frames", "missed"}
+    assert all("lk.agent.state" in shown for shown in me.attributes), "apps would take the state for lost"
 
 
 async def test_a_caller_who_leaves_hangs_up(engine: FakeEngine, begin: Begin, sound_card: FakeSource) -> None:
@@ -193,40 +159,17 @@ async def test_a_cancelled_call_does_not_hang_up(
     assert engine.ends == ["connection_lost"]
 
 
-async def test_a_lost_engine_ends_the_call(
-    engine: FakeEngine, begin: Begin, sound_card: FakeSource, caplog: pytest.LogCaptureFixture
-) -> None:
-    running = begin(FakeRoom(FakePerson("ada")))
-    await until(lambda: engine.in_calls)
-    await engine.drop()
-    assert await running is Reason.ENGINE_LOST
-    assert "the engine was lost" in caplog.text
-
-
-async def test_a_session_that_the_engine_gives_up_ends_the_call(
-    engine: FakeEngine, begin: Begin, sound_card: FakeSource, caplog: pytest.LogCaptureFixture
-) -> None:
-    running = begin(FakeRoom(FakePerson("ada")))
-    await until(lambda: engine.in_calls)
-    await engine.say(Failure("internal", "the step failed"))
-    await engine.say(Ended("error"))
-    assert await running is Reason.ENGINE_ENDED
-    (gave_up,) = caplog.records
-    assert (vars(gave_up)["reason"], vars(gave_up)["detail"]) == ("internal", "the step failed")
-
-
 async def test_a_full_engine_refuses_the_call(
     engine: FakeEngine, begin: Begin, sound_card: FakeSource
 ) -> None:
     engine.seats = 0
-    running = begin(FakeRoom(FakePerson("ada")))
+    running = begin(FakeRoom(FakePerson("ada")), IMPATIENT)
     assert await running is Reason.REFUSED
 
 
-async def test_an_engine_that_is_not_there_is_lost_and_does_not_refuse(sound_card: FakeSource) -> None:
+async def test_an_engine_that_is_not_there_is_lost_and_does_not_refuse(begin: Begin) -> None:
     async with EngineClient("ws://127.0.0.1:9") as nobody:
-        call = Call("job1", cast(rtc.Room, FakeRoom()), nobody, HOUR)
-        assert await call.run() is Reason.ENGINE_LOST
+        assert await begin(FakeRoom(), IMPATIENT, engine=nobody) is Reason.ENGINE_LOST
 
 
 async def test_words_and_states_are_published(
@@ -331,7 +274,7 @@ async def test_a_transcript_that_cannot_be_ended_does_not_turn_a_hang_up_into_a_
         raise trouble or AssertionError
 
     monkeypatch.setattr(FakeStreamWriter, "aclose", aclose)
-    monkeypatch.setattr(call_module, "LAST_WORDS_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(conversation_module, "LAST_WORDS_TIMEOUT_S", 0.05)
     engine.words = {0: " Goodbye"}
     ada = FakePerson("ada")
     room = FakeRoom(ada)
@@ -350,7 +293,7 @@ async def test_a_microphone_that_is_published_again_is_heard_again(
     begin(room)
     first = room.speak(ada)
     first.say(tone(1))
-    first.end()
+    await until(lambda: engine.frames)
     room.speak(ada, FakePublication()).say(tone(2))
     await until(lambda: engine.frames == [tone(1), tone(2)])
 
@@ -361,7 +304,7 @@ async def test_an_engine_that_is_behind_costs_sound_and_not_lag(
     engine.stalled = True
     ada = FakePerson("ada")
     room = FakeRoom(ada)
-    with caplog.at_level("INFO", "worker.call"):
+    with caplog.at_level("INFO", "worker"):
         running = begin(room)
         track = room.speak(ada)
         for number in range(20):
@@ -371,8 +314,8 @@ async def test_an_engine_that_is_behind_costs_sound_and_not_lag(
         room.leave(ada)
         await running
     assert len(engine.frames) == UNANSWERED_FRAMES
-    # One more was about to be sent, and as many as AudioIn keeps were waiting.
-    assert vars(caplog.records[-1])["dropped"] == 20 - UNANSWERED_FRAMES - 1 - CAPACITY_FRAMES
+    # One more was about to be sent, and of what was waiting the last one is kept.
+    assert vars(caplog.records[-1])["late_frames"] == 20 - UNANSWERED_FRAMES - 1 - 1
 
 
 async def test_the_log_says_when_a_call_began_and_how_it_ended_and_no_name(
@@ -380,7 +323,7 @@ async def test_the_log_says_when_a_call_began_and_how_it_ended_and_no_name(
 ) -> None:
     ada = FakePerson("ada")
     room = FakeRoom(ada)
-    with caplog.at_level("INFO", "worker.call"):
+    with caplog.at_level("INFO", "worker"):
         running = begin(room)
         room.speak(ada).say(tone(0))
         await until(lambda: engine.reports)

@@ -27,6 +27,9 @@ class HeardPublication(FakePublication):
 
 
 class Me(FakeMe):
+    async def publish_data(self, _payload: bytes, *, topic: str) -> None:
+        pass
+
     async def publish_track(self, _track: object, _options: rtc.TrackPublishOptions) -> FakePublication:
         return HeardPublication()
 
@@ -67,6 +70,9 @@ class Hum:
             await asyncio.sleep(0.02)
             pcm = np.full(480, 5000, np.int16).tobytes()
             yield SimpleNamespace(frame=rtc.AudioFrame(pcm, 24_000, 1, 480))
+
+    async def aclose(self) -> None:
+        pass
 
 
 @pytest.fixture(autouse=True)

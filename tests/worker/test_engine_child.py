@@ -8,8 +8,9 @@ import pytest
 
 from engine.errors import SettingError
 from tests.fake_engine import FakeEngine, serving
+from tests.worker.waiting import until
 from worker import engine_child
-from worker.engine_child import EngineChild, EngineDied, engine_arguments
+from worker.engine_child import ATTEMPTS, EngineChild, EngineDied, KeptEngine, engine_arguments
 from worker.settings import WorkerSettings
 
 SETTINGS = WorkerSettings.model_construct(engine_token=None, engine_port=1234, engine_slots=3)
@@ -21,9 +22,10 @@ async def child(program: str, url: str = "unix:/nowhere") -> EngineChild:
 
 def test_the_engine_gets_what_was_set_and_no_secret() -> None:
     settings = SETTINGS.model_copy(update={"engine_checkpoint": "folder", "engine_token": "hidden"})
-    arguments = engine_arguments(settings, Path("/run/x.sock"))
+    arguments = engine_arguments(settings, Path("/run/x.sock"), Path("/run/a.sock"))
     assert " ".join(arguments) == (
-        "-m engine serve --socket /run/x.sock --host 127.0.0.1 --port 1234 --checkpoint folder --slots 3"
+        "-m engine serve --socket /run/x.sock --host 127.0.0.1 --port 1234 --admin-socket /run/a.sock "
+        "--checkpoint folder --slots 3"
     )
 
 
@@ -50,6 +52,78 @@ async def test_an_engine_that_does_not_stop_is_killed(monkeypatch: pytest.Monkey
     await asyncio.sleep(0.2)
     await deaf.stop()
     assert isinstance(await deaf.died(), EngineDied)
+
+
+class Engines:
+    """Starts one program after the other; the last one again and again."""
+
+    def __init__(self, url: str, *programs: str) -> None:
+        self.started: list[EngineChild] = []
+        self._url = url
+        self._programs = programs
+
+    async def __call__(self) -> EngineChild:
+        program = self._programs[min(len(self.started), len(self._programs) - 1)]
+        self.started.append(await child(program, self._url))
+        return self.started[-1]
+
+
+SERVES = "import time; time.sleep(60)"
+SOON_DIES = "import time; time.sleep(0.5); raise SystemExit(1)"
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_child, "FIRST_DELAY_S", 0.0)
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_an_engine_that_is_gone_is_started_again() -> None:
+    async with serving(FakeEngine()) as fake:
+        engines = Engines(fake.url, SOON_DIES, SERVES)
+        kept = KeptEngine(engines, SETTINGS)
+        await kept.start()
+        keeping = asyncio.create_task(kept.keep())
+        await until(lambda: len(engines.started) == 2, 20)
+        assert not keeping.done()
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await kept.stop()
+        assert isinstance(await engines.started[-1].died(), EngineDied)
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_an_engine_that_comes_up_no_more_is_given_up() -> None:
+    async with serving(FakeEngine()) as fake:
+        engines = Engines(fake.url, SOON_DIES, "raise SystemExit(7)")
+        kept = KeptEngine(engines, SETTINGS)
+        await kept.start()
+        assert "ended with code 7" in str(await kept.keep())
+        assert len(engines.started) == 1 + ATTEMPTS
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_an_engine_that_rejects_its_settings_is_not_started_again() -> None:
+    async with serving(FakeEngine()) as fake:
+        engines = Engines(fake.url, SOON_DIES, "raise SystemExit(2)")
+        kept = KeptEngine(engines, SETTINGS)
+        await kept.start()
+        assert isinstance(await kept.keep(), SettingError)
+        assert len(engines.started) == 2
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_an_engine_that_has_served_long_enough_has_all_its_attempts_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine_child, "ATTEMPTS", 1)
+    hours = iter(range(0, 10**9, 3600))
+    async with serving(FakeEngine()) as fake:
+        engines = Engines(fake.url, SOON_DIES, SOON_DIES, SOON_DIES, "raise SystemExit(2)")
+        kept = KeptEngine(engines, SETTINGS, clock=lambda: next(hours))
+        await kept.start()
+        assert isinstance(await kept.keep(), SettingError)
+        assert len(engines.started) == 4
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system cannot tell a child of its parent's end")

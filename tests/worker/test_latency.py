@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from worker.latency import CallLatency
 
 
@@ -7,7 +9,8 @@ def test_a_wait_is_jitter_buffer_worker_and_playout_together() -> None:
     latency = CallLatency()
     latency.add(jitter_s=0.030, worker_s=0.040, playout_s=0.005)
     shown = json.loads(latency.to_json())
-    assert shown == {"p50_ms": 75, "p95_ms": 75, "p99_ms": 75, "frames": 1, "missed": 0}
+    wait = pytest.approx(75, abs=1)
+    assert shown == {"p50_ms": wait, "p95_ms": wait, "p99_ms": wait, "frames": 1, "missed": 0}
 
 
 def test_quantiles_are_those_of_the_whole_call() -> None:
@@ -15,7 +18,9 @@ def test_quantiles_are_those_of_the_whole_call() -> None:
     for millisecond in range(101):
         latency.add(0.0, millisecond / 2000, 0.0)
     shown = json.loads(latency.to_json())
-    assert (shown["p50_ms"], shown["p95_ms"], shown["p99_ms"], shown["frames"]) == (25, 48, 50, 101)
+    quantiles = [shown["p50_ms"], shown["p95_ms"], shown["p99_ms"]]
+    assert quantiles == pytest.approx([25, 48, 50], abs=1)
+    assert shown["frames"] == 101
 
 
 def test_an_answer_that_takes_more_than_a_frames_time_is_a_miss() -> None:

@@ -1,4 +1,4 @@
-"""What the worker's web server answers: the page, a call, LiveKit's signalling."""
+"""What the worker's web server answers: the page, a call, LiveKit's signalling, and its events."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -9,14 +9,15 @@ from engine.client import EngineClient
 from engine.errors import EngineError, SessionError
 from engine.protocol import ModelCard, SessionRequest
 from engine.service.error_answers import errors_as_json
-from worker.attributes import NOTICE_TEXT
+from worker.privacy import notice_in
 from worker.session_parameters import parse
 from worker.settings import WorkerSettings
-from worker.web import signalling
+from worker.web import signalling, webhook
 from worker.web.calls import Calls
 from worker.web.door import Door
 from worker.web.refusals import NoEngine
 from worker.web.signalling import Signalling
+from worker.web.webhook import Webhook
 
 CALL_PATH = "/api/call"
 PAGE = Path(__file__).parents[1] / "page" / "dist"
@@ -39,6 +40,7 @@ def build_app(
     calls: Calls,
     door: Door,
     livekit: Signalling,
+    events: Webhook,
     page: Path = PAGE,
 ) -> web.Application:
     """Every route. `page`: the folder of the built page."""
@@ -52,7 +54,7 @@ def build_app(
                 "model": card.model,
                 "secret": door.secret is not None,
                 "settings": list(card.settings),
-                "notice": NOTICE_TEXT,
+                "notice": notice_in(settings),
             }
         )
 
@@ -79,6 +81,7 @@ def build_app(
             web.post(CALL_PATH, call),
             web.get(signalling.PATH, livekit.handle),
             web.get(signalling.PATH + "/{below:.*}", livekit.handle),
+            web.post(webhook.PATH, events.handle),
             web.get("/", index),
         ]
     )

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from http import HTTPStatus
 
 import aiohttp
 import jwt
@@ -14,6 +15,7 @@ from livekit import api
 
 from engine.errors import SessionError
 from engine.protocol import SessionRequest
+from worker.grace import departure_timeout_s
 from worker.session_parameters import to_metadata
 from worker.settings import WorkerSettings
 from worker.tokens import caller_token
@@ -61,7 +63,9 @@ class Calls:
     async def offer(self, wanted: SessionRequest, last_token: str | None) -> Offer:
         """A room with an agent that speaks as `wanted`, and the token for it.
 
-        The holder of a token that was given here before keeps identity and room, for a new conversation.
+        The holder of a token that was given here before keeps identity and room, and goes on in the
+        conversation there if its agent still waits for them.
+
         Raises AllSeatsTaken, NobodyAnswers, NoServer, SessionError.
         """
         async with self._reaching():
@@ -70,7 +74,8 @@ class Calls:
                 place = _Place(f"call-{call_id}", call_id)
             else:
                 place = self._place_of(last_token)
-                # With the agent that may still be in it: the new conversation gets one of its own.
+                if await self._has_agent(place.room):
+                    return self._admit(place)
                 await self._remove(place.room)
             for _ in range(ATTEMPTS):
                 if await self._open(place.room, wanted):
@@ -88,7 +93,12 @@ class Calls:
             agent_name=self._settings.livekit_agent_name, metadata=to_metadata(wanted)
         )
         await self._livekit.room.create_room(
-            api.CreateRoomRequest(name=room, empty_timeout=UNCLAIMED_S, agents=[dispatch])
+            api.CreateRoomRequest(
+                name=room,
+                empty_timeout=UNCLAIMED_S,
+                departure_timeout=departure_timeout_s(self._settings.worker_grace_seconds),
+                agents=[dispatch],
+            )
         )
         try:
             async with asyncio.timeout(AGENT_WITHIN_S):
@@ -99,12 +109,20 @@ class Calls:
 
     async def _agent_in(self, room: str) -> None:
         """Wait for an agent. The room's dispatch would tell, too, but once a minute seconds too late."""
-        asked = api.ListParticipantsRequest(room=room)
         while True:
-            people = (await self._livekit.room.list_participants(asked)).participants
-            if any(_is_agent(person) for person in people):
+            if await self._has_agent(room):
                 return
             await asyncio.sleep(POLL_S)
+
+    async def _has_agent(self, room: str) -> bool:
+        try:
+            asked = api.ListParticipantsRequest(room=room)
+            people = (await self._livekit.room.list_participants(asked)).participants
+        except api.TwirpError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return False
+            raise
+        return any(_is_agent(person) for person in people)
 
     async def _remove(self, room: str) -> None:
         # One that is gone already is as good.

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 import aiohttp
 from aiohttp import web
@@ -14,7 +14,9 @@ from worker.settings import WorkerSettings, open_engine
 from worker.web.app import build_app
 from worker.web.calls import Calls
 from worker.web.door import Door
+from worker.web.phones import Phones
 from worker.web.signalling import MAX_LINE_BYTES, Signalling
+from worker.web.webhook import Webhook
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ async def web_server(settings: WorkerSettings, port: int, is_full: Callable[[], 
         api.LiveKitAPI(settings.livekit_url, settings.livekit_api_key, secret) as livekit,
         aiohttp.ClientSession() as http,
         open_engine(settings) as engine,
+        aclosing(Phones(settings.livekit_agent_name, livekit)) as phones,
     ):
         app = build_app(
             settings,
@@ -41,6 +44,7 @@ async def web_server(settings: WorkerSettings, port: int, is_full: Callable[[], 
             Calls(settings, livekit, is_full),
             Door(settings),
             Signalling(settings.livekit_url, http),
+            Webhook(settings, phones),
         )
         runner = web.AppRunner(
             app,

@@ -16,7 +16,9 @@ from worker.web import calls as calls_module
 from worker.web.app import build_app
 from worker.web.calls import Calls
 from worker.web.door import Door
+from worker.web.phones import Phones
 from worker.web.signalling import Signalling
+from worker.web.webhook import Webhook
 
 KEY, SECRET = "key", "a secret that is long enough for HMAC"
 
@@ -58,6 +60,7 @@ async def open_web(desk: Desk) -> AsyncIterator[Open]:
             Calls(settings, livekit, lambda: desk.full),
             Door(settings, clock=lambda: 0.0),
             Signalling(settings.livekit_url, http),
+            Webhook(settings, Phones(settings.livekit_agent_name, livekit)),
             desk.page,
         )
         clients.append(TestClient(TestServer(app)))

@@ -69,14 +69,32 @@ async def test_names_cannot_be_chosen_or_guessed(open_web: Open) -> None:
         assert (status, answer["error"]) == (400, "bad_session")
 
 
-async def test_who_comes_back_keeps_room_and_identity_and_meets_an_agent(desk: Desk, open_web: Open) -> None:
+async def test_who_comes_back_meets_the_agent_that_waits_for_them(desk: Desk, open_web: Open) -> None:
     web = await open_web()
     _, first = await ask(web)
     status, second = await ask(web, {"call": first["token"]})
     assert status == 200
     assert (second["room"], second["identity"]) == (first["room"], first["identity"])
-    assert len(desk.livekit.made) == 2, "the agent of the first call goes with its room"
+    assert len(desk.livekit.made) == 1, "the conversation goes on"
+
+
+async def test_who_comes_back_too_late_keeps_room_and_identity_and_meets_another_agent(
+    desk: Desk, open_web: Open
+) -> None:
+    web = await open_web()
+    _, first = await ask(web)
+    desk.livekit.with_agent.clear()
+    status, second = await ask(web, {"call": first["token"]})
+    assert status == 200
+    assert (second["room"], second["identity"]) == (first["room"], first["identity"])
+    assert len(desk.livekit.made) == 2
     assert desk.livekit.with_agent == {first["room"]}
+
+
+async def test_a_room_stays_open_for_as_long_as_its_caller_may_be_gone(desk: Desk, open_web: Open) -> None:
+    await ask(await open_web(worker_grace_seconds=40))
+    (room,) = desk.livekit.made
+    assert 40 < room.departure_timeout < 50
 
 
 async def test_who_comes_back_after_the_room_is_gone_is_let_in_too(desk: Desk, open_web: Open) -> None:
@@ -140,6 +158,7 @@ async def test_a_room_of_a_second_attempt_is_one_to_come_back_to(desk: Desk, ope
     assert first["room"] == desk.livekit.made[-1].name != desk.livekit.made[-2].name
     _, second = await ask(web, {"call": first["token"]})
     assert (second["room"], second["identity"]) == (first["room"], first["identity"])
+    desk.livekit.with_agent.clear()
     desk.livekit.agents, desk.livekit.create_room = 0, real_create  # type: ignore[method-assign]  # none again
     assert (await ask(web, {"call": second["token"]}))[0] == 503
     assert desk.livekit.made[-1].name != desk.livekit.made[-2].name, "nor may it come there later"

@@ -4,8 +4,8 @@
  */
 
 import {
-  ConnectionError, ConnectionErrorReason, createLocalAudioTrack, DisconnectReason, type LocalAudioTrack, type Participant,
-  type RemoteTrack, Room, RoomEvent, Track, TrackEvent,
+  ConnectionError, ConnectionErrorReason, ConnectionState, createLocalAudioTrack, DisconnectReason, type LocalAudioTrack,
+  type Participant, type RemoteTrack, Room, RoomEvent, Track, TrackEvent,
 } from "livekit-client";
 
 import type { Offer } from "./endpoint";
@@ -15,7 +15,10 @@ import type { Path } from "./latency";
 export type { LocalAudioTrack };
 
 const TRANSCRIPTION = "lk.transcription";
+const LATENCY = "moshi.latency";
 const CHAT = "lk.chat";
+const HANG_UP = "moshi.hang_up";
+const GOODBYE_MS = 200;
 const AGENT_ARRIVES_MS = 10_000;
 const AGENT_RETURNS_MS = 15_000;
 const PATH_EVERY_MS = 2_000;
@@ -28,6 +31,8 @@ export interface Listener {
   onWords(mine: boolean, pieces: AsyncIterable<string>): void;
   /** All attributes of the agent, whenever one changes. */
   onAttributes(attributes: Readonly<Record<string, string>>): void;
+  /** How late the agent's answers are, every few seconds. */
+  onLatency(told: string): void;
   onReconnecting(): void;
   onReconnected(): void;
   /** The browser plays no sound before somebody touches the page: `startSound` from there. */
@@ -59,6 +64,7 @@ export class Call {
   private agentTimer = 0;
   private pathTimer = 0;
   private voice: RemoteTrack | undefined;
+  private joined = false;
   private over = false;
 
   constructor(
@@ -71,17 +77,22 @@ export class Call {
       .on(RoomEvent.ParticipantConnected, (participant) => this.onAgent(participant))
       .on(RoomEvent.ParticipantActive, (participant) => this.onAgent(participant))
       .on(RoomEvent.ParticipantDisconnected, (participant) => {
-        if (participant.isAgent) this.expectAgent(AGENT_RETURNS_MS, MODEL_LEFT);
+        // While our own line is broken, everybody seems to leave.
+        if (participant.isAgent && this.room.state === ConnectionState.Connected) this.expectAgent(AGENT_RETURNS_MS, MODEL_LEFT);
       })
       .on(RoomEvent.ParticipantAttributesChanged, (_changed, participant) => this.onAgent(participant))
-      .on(RoomEvent.SignalReconnecting, () => listener.onReconnecting())
-      .on(RoomEvent.Reconnecting, () => listener.onReconnecting())
-      .on(RoomEvent.Reconnected, () => listener.onReconnected())
+      .on(RoomEvent.SignalReconnecting, () => this.onReconnecting())
+      .on(RoomEvent.Reconnecting, () => this.onReconnecting())
+      .on(RoomEvent.Reconnected, () => this.onReconnected())
       .on(RoomEvent.AudioPlaybackStatusChanged, () => listener.onSoundBlocked(!this.room.canPlaybackAudio))
-      .on(RoomEvent.Disconnected, (reason) => this.end(ofDisconnect(reason)));
+      .on(RoomEvent.Disconnected, (reason) => {
+        // Before that, `join` says why there is no call.
+        if (this.joined) this.end(ofDisconnect(reason));
+      });
     this.room.registerTextStreamHandler(TRANSCRIPTION, (reader, { identity }) =>
       listener.onWords(identity === this.room.localParticipant.identity, reader),
     );
+    this.room.registerTextStreamHandler(LATENCY, (reader) => void reader.readAll().then(listener.onLatency, () => undefined));
     microphone.on(TrackEvent.Restarted, () => listener.onMicrophone(microphone.mediaStreamTrack));
   }
 
@@ -89,6 +100,7 @@ export class Call {
   async join(offer: Offer, speaker: string): Promise<void> {
     try {
       await this.room.connect(offer.url, offer.token);
+      this.joined = true;
       await this.room.localParticipant.publishTrack(this.microphone, {
         source: Track.Source.Microphone,
         dtx: false,
@@ -110,6 +122,11 @@ export class Call {
   async hangUp(): Promise<void> {
     this.over = true;
     this.stop();
+    if (this.room.state === ConnectionState.Connected) {
+      // Else the agent would wait for us, as for somebody whose network is gone.
+      this.room.localParticipant.publishData(new Uint8Array(), { reliable: true, topic: HANG_UP }).catch(() => undefined);
+      await new Promise((resolve) => window.setTimeout(resolve, GOODBYE_MS));
+    }
     await this.room.disconnect();
   }
 
@@ -148,6 +165,17 @@ export class Call {
     if (!participant.isAgent || participant === this.room.localParticipant) return;
     window.clearTimeout(this.agentTimer);
     this.listener.onAttributes(participant.attributes);
+  }
+
+  private onReconnecting(): void {
+    window.clearTimeout(this.agentTimer);
+    this.listener.onReconnecting();
+  }
+
+  private onReconnected(): void {
+    this.listener.onReconnected();
+    const isThere = [...this.room.remoteParticipants.values()].some((participant) => participant.isAgent);
+    if (!isThere) this.expectAgent(AGENT_RETURNS_MS, MODEL_LEFT);
   }
 
   private expectAgent(withinMs: number, otherwise: Failure): void {

@@ -1,6 +1,6 @@
 /** The strip that shows how long answers take in this call. */
 
-/** The agent's attribute `moshi.latency`. */
+/** What the agent tells on `moshi.latency`. */
 interface Latency {
   p50_ms: number;
   p95_ms: number;
@@ -40,11 +40,11 @@ export class LatencyStrip {
     this.root.hidden = false;
   }
 
-  /** The attribute as it came. */
-  show(attribute: string): void {
+  /** The text as it came. */
+  show(told: string): void {
     let latency: Latency;
     try {
-      latency = JSON.parse(attribute) as Latency;
+      latency = JSON.parse(told) as Latency;
     } catch {
       return;
     }

@@ -15,6 +15,7 @@ import { Transcript } from "./transcript";
 type Phase = "idle" | "connecting" | "talking" | "reconnecting" | "waiting" | "ended";
 
 const CALL = "moshi-live-call";
+const SOUND_BLOCKED = "Your browser waits for a click before it plays sound";
 const BUTTON: Record<Phase, string> = {
   idle: "Call",
   connecting: "Cancel",
@@ -25,7 +26,7 @@ const BUTTON: Record<Phase, string> = {
 };
 const AGENT_STATES: Record<string, string> = {
   initializing: "Waking up",
-  idle: "Listening",
+  idle: "One moment",
   listening: "Listening",
   thinking: "Listening",
   speaking: "Speaking",
@@ -39,6 +40,7 @@ const button = element<HTMLButtonElement>("call");
 const muteButton = element<HTMLButtonElement>("mute");
 const state = element("state");
 const trouble = element("trouble");
+const hitch = element("hitch");
 const transcriptList = element("transcript");
 const line = element<HTMLInputElement>("line");
 const announcer = element("said");
@@ -64,7 +66,7 @@ function setPhase(next: Phase, said = ""): void {
   phase = next;
   document.body.dataset.phase = next;
   button.firstElementChild!.textContent = soundBlocked ? "Listen" : BUTTON[next];
-  state.textContent = said;
+  state.textContent = soundBlocked && next !== "reconnecting" ? SOUND_BLOCKED : said;
   muteButton.hidden = !(next === "talking" || next === "reconnecting");
   element("welcome").hidden = next !== "idle";
 }
@@ -93,13 +95,14 @@ async function start(before?: string): Promise<void> {
     microphone = opened;
     const offer = await ask(before);
     if (mine !== attempt) return;
+    // Before joining: where that fails, the next attempt comes back to this seat and does not wait for it.
+    sessionStorage.setItem(CALL, offer.token);
     transcript.clear();
     agentState = AGENT_STATES["initializing"]!;
     const joining = new Call(opened, listener);
     call = joining;
     await joining.join(offer, settings.speaker);
     if (mine !== attempt) return await joining.hangUp();
-    sessionStorage.setItem(CALL, offer.token);
     began();
   } catch (error) {
     if (mine === attempt) fail(error instanceof Failure ? error : unexpected(error));
@@ -138,6 +141,12 @@ function show(why: Failure): void {
   trouble.hidden = false;
 }
 
+/** What the agent says is wrong, while the call goes on. */
+function showHitch(sentence: string): void {
+  hitch.textContent = sentence;
+  hitch.hidden = !sentence;
+}
+
 function waitAndRetry(seconds: number): void {
   const mine = attempt;
   const until = performance.now() + seconds * 1000;
@@ -167,6 +176,7 @@ function release(again: boolean): void {
   call = undefined;
   soundBlocked = false;
   element("type").hidden = true;
+  showHitch("");
   setMuted(false);
   if (again) return;
   sessionStorage.removeItem(CALL);
@@ -192,11 +202,14 @@ const listener: Listener = {
   onAttributes(attributes) {
     agentState = AGENT_STATES[attributes["lk.agent.state"] ?? ""] ?? agentState;
     if (phase === "talking" && !soundBlocked) state.textContent = agentState;
-    if (attributes["moshi.latency"]) latency.show(attributes["moshi.latency"]);
+    showHitch(attributes["moshi.trouble"] ?? "");
     if (attributes["moshi.model_delay_ms"]) latency.showModelDelay(attributes["moshi.model_delay_ms"]);
     if (attributes["moshi.notice"]) element("notice").textContent = attributes["moshi.notice"];
     if (attributes["moshi.model"]) nameModel(attributes["moshi.model"]);
     element("type").hidden = attributes["moshi.text_input"] !== "true";
+  },
+  onLatency(told) {
+    latency.show(told);
   },
   onReconnecting() {
     if (phase === "reconnecting") return;
@@ -209,7 +222,7 @@ const listener: Listener = {
   },
   onSoundBlocked(blocked) {
     soundBlocked = blocked;
-    setPhase(phase, blocked ? "Your browser waits for a click before it plays sound" : agentState);
+    setPhase(phase, agentState);
   },
   onPath(path) {
     latency.showPath(path);

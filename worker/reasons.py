@@ -1,0 +1,48 @@
+"""Why calls end."""
+
+from enum import StrEnum
+
+from livekit import rtc
+
+
+class Reason(StrEnum):
+    """Why a call ended."""
+
+    CALLER_LEFT = "caller_left"
+    NOBODY_CAME = "nobody_came"
+    ROOM_CLOSED = "room_closed"
+    MAX_TIME = "max_time"
+    IDLE = "idle"
+    CONNECTION_LOST = "connection_lost"
+    ENGINE_LOST = "engine_lost"
+    ENGINE_ENDED = "engine_ended"
+    REFUSED = "refused"
+    WORKER_STOPPED = "worker_stopped"
+    REPLACED = "replaced"
+    FAILED = "failed"
+
+
+# Somebody decided that this call is over. Whatever else ends one may be an accident.
+HANG_UPS = (
+    Reason.CALLER_LEFT,
+    Reason.NOBODY_CAME,
+    Reason.ROOM_CLOSED,
+    Reason.MAX_TIME,
+    Reason.IDLE,
+    Reason.REPLACED,
+)
+
+_DISCONNECTED = {
+    rtc.DisconnectReason.ROOM_DELETED: Reason.ROOM_CLOSED,
+    rtc.DisconnectReason.ROOM_CLOSED: Reason.ROOM_CLOSED,
+    rtc.DisconnectReason.PARTICIPANT_REMOVED: Reason.ROOM_CLOSED,
+    # Another job took our place, and has brought the conversation with it.
+    rtc.DisconnectReason.DUPLICATE_IDENTITY: Reason.REPLACED,
+    # Ourselves: the framework leaves the room before it tells us that the job is to stop.
+    rtc.DisconnectReason.CLIENT_INITIATED: Reason.WORKER_STOPPED,
+}
+
+
+def of_disconnect(reason: rtc.DisconnectReason.ValueType) -> Reason:
+    """What it means for a call that the agent is out of the room."""
+    return _DISCONNECTED.get(reason, Reason.CONNECTION_LOST)

@@ -1,0 +1,73 @@
+"""Callers by telephone whom no agent has taken: they hear busy, not ringing without end.
+
+LiveKit dispatches once: where no worker is free at that moment, nobody comes.
+"""
+
+import asyncio
+import logging
+
+import aiohttp
+from livekit import api
+
+log = logging.getLogger(__name__)
+
+AGENT_WITHIN_S = 3.0
+POLL_S = 0.25
+
+
+class Phones:
+    """Dispatches the agent of this name once more for callers who have waited AGENT_WITHIN_S, then hangs up.
+
+    Of a room to which somebody has dispatched other agents only, nothing is known here, and nothing done.
+    """
+
+    def __init__(self, agent_name: str, livekit: api.LiveKitAPI) -> None:
+        self._agent_name = agent_name
+        self._livekit = livekit
+        self._waiting: dict[tuple[str, str], asyncio.Task[None]] = {}
+
+    def came(self, room: str, identity: str) -> None:
+        """A telephone is in a room. To be told twice is no harm: LiveKit repeats what it is not sure of."""
+        who = (room, identity)
+        if who not in self._waiting:
+            self._waiting[who] = asyncio.create_task(self._look_after(room, identity))
+            self._waiting[who].add_done_callback(lambda _: self._waiting.pop(who))
+
+    async def aclose(self) -> None:
+        """Look after nobody any more."""
+        tasks = list(self._waiting.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _look_after(self, room: str, identity: str) -> None:
+        try:
+            if not await self._is_left_alone(room, identity):
+                return
+            dispatches = await self._livekit.agent_dispatch.list_dispatch(room)
+            ours = [dispatch for dispatch in dispatches if dispatch.agent_name == self._agent_name]
+            if not ours and (dispatches or self._agent_name):
+                return
+            log.warning("no agent took a telephone call: it is offered again")
+            again = api.CreateAgentDispatchRequest(
+                room=room, agent_name=self._agent_name, metadata=ours[0].metadata if ours else ""
+            )
+            await self._livekit.agent_dispatch.create_dispatch(again)
+            if await self._is_left_alone(room, identity):
+                log.error("no agent took a telephone call: it is hung up")
+                busy = api.RoomParticipantIdentity(room=room, identity=identity)
+                await self._livekit.room.remove_participant(busy)
+        except (aiohttp.ClientError, api.TwirpError, TimeoutError) as error:
+            log.warning("LiveKit does not say what became of a telephone call", extra={"detail": str(error)})
+
+    async def _is_left_alone(self, room: str, identity: str) -> bool:
+        """Whether they stay AGENT_WITHIN_S, and no agent comes."""
+        asked = api.ListParticipantsRequest(room=room)
+        for _ in range(round(AGENT_WITHIN_S / POLL_S)):
+            await asyncio.sleep(POLL_S)
+            people = (await self._livekit.room.list_participants(asked)).participants
+            if any(person.kind == api.ParticipantInfo.Kind.AGENT for person in people):
+                return False
+            if not any(person.identity == identity for person in people):
+                return False
+        return True
