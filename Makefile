@@ -4,6 +4,7 @@ LIVEKIT_URL ?= $(shell sed -n 's/^LIVEKIT_URL=//p' .env.local 2>/dev/null)
 livekit_server := $(if $(shell command -v livekit-server),,bin/livekit-server)
 run_in_venv := .venv/bin/python -m
 page := worker/page/dist/index.html
+livekit_app := tests/end_to_end/livekit_app
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /    make \1 \t/p' Makefile | expand -t 20
@@ -13,8 +14,8 @@ setup: .venv/ready $(page) $(if $(LIVEKIT_URL),,$(livekit_server))  ## install e
 run: setup  ## start LiveKit, the engine and the worker; Ctrl-C stops them (PUBLIC_IP=...: for callers from elsewhere)
 	@$(run_in_venv) deploy.run
 
-test: .venv/ready $(page) $(livekit_server)  ## run all tests
-	@deploy/chromium.sh
+test: .venv/ready $(page) $(livekit_app)/dist/index.html $(livekit_server)  ## run all tests
+	@deploy/programs.sh
 	OMP_NUM_THREADS=1 $(run_in_venv) pytest
 
 lint: .venv/ready $(page)  ## check style and types
@@ -34,7 +35,7 @@ lock: .venv/ready  ## pin what pyproject.toml asks for (UPGRADE=1: the newest of
 	deploy/requirements/lock.sh
 
 clean:  ## remove all that was installed and built
-	rm -rf .venv .reference .cache bin build dist worker/page/dist worker/page/node_modules *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .reference .cache bin build dist worker/page/dist worker/page/node_modules $(livekit_app)/dist $(livekit_app)/node_modules *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 .PHONY: help setup run test lint fix bench lock clean
 
@@ -43,6 +44,9 @@ clean:  ## remove all that was installed and built
 
 $(page): $(wildcard worker/page/*.* worker/page/src/* worker/page/src/styles/* worker/page/public/*) deploy/page.sh
 	@deploy/page.sh
+
+$(livekit_app)/dist/index.html: $(wildcard $(livekit_app)/*.*) deploy/page.sh
+	@deploy/page.sh $(livekit_app)
 
 bin/livekit-server: $(wildcard deploy/livekit-server/*)
 	@deploy/livekit-server/build.sh

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.async_api import Browser, Locator, Page, async_playwright
+from playwright.async_api import Browser, Locator, Page, WebSocket, async_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # A name of this machine that is not localhost: to the browser, a page from elsewhere.
@@ -86,8 +86,13 @@ class Visit:
 
     async def record(self, seconds: float, rate: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
         """The microphone and what the page plays, at the same time; int16 [N] each at `rate`."""
-        said, heard = await self.page.evaluate(RECORDER, [seconds, rate])
-        return _sound(said), _sound(heard)
+        return await record(self.page, seconds, rate)
+
+
+async def record(page: Page, seconds: float, rate: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+    """The microphone and what the first audio element plays, at the same time; int16 [N] each at `rate`."""
+    said, heard = await page.evaluate(RECORDER, [seconds, rate])
+    return _sound(said), _sound(heard)
 
 
 def _sound(text: str) -> NDArray[np.int16]:
@@ -125,6 +130,8 @@ async def visit(browser: Browser, url: str, **context: Any) -> AsyncIterator[Vis
         if answer.url.endswith("/api/call") and answer.request.method == "POST":
             here.calls.append((answer.request.post_data_json, await answer.json()))
 
+    sockets: list[WebSocket] = []
+    here.page.on("websocket", lambda socket: sockets.append(socket))
     here.page.on("response", note)
     here.page.on("pageerror", lambda error: here.complaints.append(str(error)))
     here.page.on(
@@ -137,6 +144,11 @@ async def visit(browser: Browser, url: str, **context: Any) -> AsyncIterator[Vis
         if await here.button("End").is_visible():
             # The seat of somebody who only closes the page stays theirs for a while: it could be a reload.
             await here.button("End").click()
+        for _ in range(50):
+            # It is free once the page has said so to the server, which takes it a moment.
+            if all(socket.is_closed() for socket in sockets):
+                break
+            await here.page.wait_for_timeout(100)
         assert here.complaints == []
     finally:
         await profile.close()

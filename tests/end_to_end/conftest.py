@@ -9,9 +9,15 @@ import pytest
 from pydantic import SecretStr
 
 from tests.end_to_end.processes import ROOT, Running, free_port, get, python, running, wait_for
+from worker import sound_files
+from worker.microphone import SPEAKING_RATE
 from worker.settings import LiveKitSettings
+from worker.web import webhook
 
 SLOTS = 4
+PATIENCE_S = 30.0
+"""For what takes a second: the machine may do much else at the same time."""
+PEER_TOKEN = "a-secret-of-the-engines"
 KEY, SECRET = "testkey", "a secret that is long enough for HMAC"
 
 StartWorker = Callable[..., AbstractContextManager[Running]]
@@ -34,7 +40,13 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def livekit(logs: Path) -> Iterator[LiveKitSettings]:
+def told_port() -> int:
+    """Where the LiveKit server tells what happens in its rooms: as WORKER_WEB_PORT, a worker hears of it."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def livekit(logs: Path, told_port: int) -> Iterator[LiveKitSettings]:
     """The one LiveKit server of this run, configured as livekit.yaml is, on free ports."""
     port = free_port()
     text = (ROOT / "livekit.yaml").read_text()
@@ -45,6 +57,7 @@ def livekit(logs: Path) -> Iterator[LiveKitSettings]:
     ):
         assert ours in text
         text = text.replace(ours, theirs)
+    text += f"webhook:\n  api_key: {KEY}\n  urls: [http://127.0.0.1:{told_port}{webhook.PATH}]\n"
     configuration = logs / "livekit.yaml"
     configuration.write_text(text)
     with running([_livekit_binary(), "--config", str(configuration)], logs / "livekit.log") as server:
@@ -58,15 +71,30 @@ def livekit(logs: Path) -> Iterator[LiveKitSettings]:
 
 
 @pytest.fixture(scope="session")
-def engine_port(logs: Path) -> Iterator[int]:
+def admin_socket(logs: Path) -> Path:
+    """Where the engine tells of calls that were lost; a worker that is not told of it leaves them alone."""
+    return logs / "admin.sock"
+
+
+@pytest.fixture(scope="session")
+def engine_port(logs: Path, admin_socket: Path) -> Iterator[int]:
     """A real engine with the parrot and SLOTS seats."""
     port = free_port()
     # What a busy machine serves in time is not what these tests are about.
     options = ("--slots", str(SLOTS), "--port", str(port), "--allow-slower-than-real-time")
-    command = python("engine", "serve", "--checkpoint", "parrot", *options)
-    with running(command, logs / "engine.log") as engine:
+    admin = ("--admin-socket", str(admin_socket))
+    command = python("engine", "serve", "--checkpoint", "parrot", *options, *admin)
+    with running(command, logs / "engine.log", ENGINE_PEER_TOKEN=PEER_TOKEN) as engine:
         wait_for(engine, lambda: get(f"http://127.0.0.1:{port}/readyz"))
         yield port
+
+
+@pytest.fixture(scope="session")
+def voice(logs: Path) -> Path:
+    """A spoken WAV as Chromium takes it."""
+    path = logs / "voice.wav"
+    sound_files.write(path, sound_files.read(ROOT / "deploy" / "sample.wav", SPEAKING_RATE), SPEAKING_RATE)
+    return path
 
 
 def environment(livekit: LiveKitSettings) -> dict[str, str]:
@@ -87,7 +115,7 @@ def start_worker(livekit: LiveKitSettings, logs: Path) -> StartWorker:
     def start(command: str, name: str, **settings: str) -> Iterator[Running]:
         ports = {"WORKER_PORT": str(free_port()), "WORKER_WEB_PORT": "0"}
         named = environment(livekit) | ports | {"LIVEKIT_AGENT_NAME": name}
-        log = logs / f"worker-{name or 'default'}.log"
+        log = logs / f"worker-{name or 'default'}-{ports['WORKER_PORT']}.log"
         with running(python("worker", command), log, **named | settings) as worker:
             wait_for(worker, lambda: "registered worker" in worker.said())
             yield worker

@@ -1,5 +1,6 @@
 """The web page in a real browser, with a voice for a microphone, against the whole product."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -8,12 +9,12 @@ import numpy as np
 import pytest
 from livekit import api
 from playwright.async_api import Browser, Route, expect
+from yarl import URL
 
 from tests.end_to_end.browser import ELSEWHERE, Visit, chromium, visit
 from tests.end_to_end.conftest import StartWorker
-from tests.end_to_end.processes import ROOT, free_port
-from worker import sound_files
-from worker.caller import SPEAKING_RATE
+from tests.end_to_end.line import Line
+from tests.end_to_end.processes import free_port
 from worker.lag import find_echo
 from worker.settings import LiveKitSettings
 
@@ -21,7 +22,8 @@ AGENT = "paged"
 RATE = 24_000
 WORDS = "I hear you"
 # A machine that does much else at the same time.
-SOON_MS = 30_000
+SOON_MS = 60_000
+TAKES = 3
 
 # How many points of the score have the colour of that name, above its line and below it.
 INK = """
@@ -39,15 +41,29 @@ INK = """
 }
 """
 
-pytestmark = pytest.mark.timeout(180)
+# Only a relay would do, and there is none.
+FIREWALL = """
+() => {
+  const relayed = (settings) => ({ ...settings, iceTransportPolicy: "relay" });
+  window.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor(settings) { super(relayed(settings)); }
+    setConfiguration(settings) { super.setConfiguration(relayed(settings)); }
+  };
+}
+"""
 
+# The browser's own rule cannot be had here: whatever Playwright asks a page counts as a touch.
+SILENT_UNTIL_TOUCHED = """
+let touched = false;
+addEventListener("click", () => (touched = true), { capture: true });
+const play = HTMLMediaElement.prototype.play;
+HTMLMediaElement.prototype.play = function () {
+  return touched ? play.call(this) : Promise.reject(new DOMException("touch the page", "NotAllowedError"));
+};
+"""
 
-@pytest.fixture(scope="session")
-def voice(logs: Path) -> Path:
-    """A spoken WAV as Chromium takes it."""
-    path = logs / "voice.wav"
-    sound_files.write(path, sound_files.read(ROOT / "deploy" / "sample.wav", SPEAKING_RATE), SPEAKING_RATE)
-    return path
+pytestmark = pytest.mark.timeout(300)
+expect.set_options(timeout=SOON_MS)
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +111,11 @@ async def test_a_caller_hears_themselves_reads_the_words_and_sees_how_long_answe
         await expect(here.page.locator("#said")).to_contain_text(f"Parrot: {WORDS}", timeout=SOON_MS)
         await expect(here.state).to_have_text("Speaking", timeout=SOON_MS)
 
-        said, heard = await here.record(13, RATE)
-        echo = find_echo(said[: 5 * RATE], heard)
+        for _take in range(TAKES):
+            said, heard = await here.record(13, RATE)
+            echo = find_echo(said[: 5 * RATE], heard)
+            if echo.correlation > 0.7:
+                break
         assert echo.correlation > 0.7
 
         strip = here.page.get_by_role("region", name="Answer time of this call")
@@ -129,15 +148,28 @@ async def test_both_voices_are_drawn(browser: Browser, page_url: str) -> None:
         assert you[1] == model[0] == 0, "the caller is drawn above the line, the model below it"
 
 
-async def test_a_reload_comes_back_into_the_call_by_itself(browser: Browser, page_url: str) -> None:
+async def agent_in(livekit: LiveKitSettings, room: str) -> str:
+    """The agent in a room, by the name that no other one gets."""
+    secret = livekit.livekit_api_secret.get_secret_value()
+    async with api.LiveKitAPI(livekit.livekit_url, livekit.livekit_api_key, secret) as server:
+        people = (await server.room.list_participants(api.ListParticipantsRequest(room=room))).participants
+    (agent,) = (person.sid for person in people if person.kind == api.ParticipantInfo.Kind.AGENT)
+    return agent
+
+
+async def test_a_reload_comes_back_into_the_call_by_itself(
+    browser: Browser, page_url: str, livekit: LiveKitSettings
+) -> None:
     async with visit(browser, page_url) as here:
         await here.button("Call").click()
         await answered(here)
+        agent = await agent_in(livekit, here.offers[0]["room"])
         await here.page.reload()
         await answered(here)
         before, after = here.offers
         assert here.calls[-1][0]["call"] == before["token"]
         assert after["identity"] == before["identity"]
+        assert await agent_in(livekit, after["room"]) == agent, "it kept the conversation"
         await here.button("End").click()
         await here.page.reload()
         await expect(here.page.get_by_role("heading", level=1)).to_be_visible()
@@ -230,16 +262,56 @@ async def test_a_server_with_a_secret_asks_for_it_and_an_address_can_bring_it(
         assert shown == ["Bearer wrong", "Bearer open sesame"]
 
 
-async def test_a_model_that_does_not_come_is_called_again(browser: Browser, page_url: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "error", "sentence"),
+    [
+        (503, "no_agent", "Nobody took the call."),
+        (429, "too_many_calls", "Too many calls from here. too many: try again in 1 second"),
+    ],
+)
+async def test_who_is_refused_for_a_moment_sees_it_pass_and_is_called_in(
+    browser: Browser, page_url: str, status: int, error: str, sentence: str
+) -> None:
     async def refuse(route: Route) -> None:
-        answer = {"error": "no_agent", "message": "no agent took the call"}
-        await route.fulfill(status=503, headers={"Retry-After": "1"}, json=answer)
+        answer = {"error": error, "message": "too many: try again in 1 second"}
+        await route.fulfill(status=status, headers={"Retry-After": "1"}, json=answer)
 
     async with visit(browser, page_url) as here:
-        await here.page.route("**/api/call", refuse, times=1)
+        await here.page.route("**/api/call", refuse)
         await here.button("Call").click()
-        await expect(here.page.get_by_role("alert")).to_contain_text("Nobody took the call.")
+        await expect(here.page.get_by_role("alert")).to_contain_text(sentence)
+        await expect(here.state).to_have_text("Again in 1 s")
+        await here.page.unroute("**/api/call")
         await expect(here.button("End")).to_be_visible(timeout=SOON_MS)
+        await expect(here.page.get_by_role("alert")).to_be_hidden()
+
+
+async def test_where_media_cannot_pass_the_page_says_that_no_sound_comes_through(
+    browser: Browser, page_url: str
+) -> None:
+    async with visit(browser, page_url) as here:
+        await here.page.evaluate(FIREWALL)
+        await here.button("Call").click()
+        await expect(here.page.get_by_role("alert")).to_contain_text(
+            "The server is there, but no sound comes through.", timeout=SOON_MS
+        )
+        await expect(here.button("Call")).to_be_visible()
+
+
+async def test_where_the_browser_plays_nothing_unasked_the_button_lets_it(
+    browser: Browser, page_url: str
+) -> None:
+    async with visit(browser, page_url) as here:
+        await here.button("Call").click()
+        await answered(here)
+        # It comes back into the call by itself, and nobody has touched the new page.
+        await here.page.add_init_script(SILENT_UNTIL_TOUCHED)
+        await here.page.reload()
+        await expect(here.button("Listen")).to_be_visible(timeout=SOON_MS)
+        await expect(here.state).to_have_text("Your browser waits for a click before it plays sound")
+        await here.button("Listen").click()
+        await expect(here.button("End")).to_be_visible(timeout=SOON_MS)
+        assert await here.page.evaluate("document.querySelector('audio').paused") is False
 
 
 async def test_it_needs_no_mouse(browser: Browser, page_url: str) -> None:
@@ -258,6 +330,35 @@ async def test_it_needs_no_mouse(browser: Browser, page_url: str) -> None:
         await expect(here.button("End")).to_be_focused()
         await here.page.keyboard.press("Enter")
         await expect(here.state).to_have_text("Call ended")
+
+
+async def test_a_line_that_breaks_is_mended_or_the_call_is_said_to_have_dropped(
+    browser: Browser, page_url: str
+) -> None:
+    port = URL(page_url).port
+    assert port
+    async with (
+        Line.to(port) as line,
+        visit(browser, f"http://127.0.0.1:{line.port}/") as here,
+    ):
+        await here.button("Call").click()
+        await answered(here)
+        line.cut()
+        await expect(here.state).to_have_text("Reconnecting", timeout=SOON_MS)
+        line.mend()
+        await expect(here.state).to_have_text(re.compile("Listening|Speaking"), timeout=SOON_MS)
+
+        await here.page.clock.install()
+        line.cut()
+        await expect(here.state).to_have_text("Reconnecting", timeout=SOON_MS)
+        alert = here.page.get_by_role("alert")
+        async with asyncio.timeout(60):
+            while not await alert.is_visible():
+                # It tries for most of a minute.
+                await here.page.clock.fast_forward(1_000)
+                await asyncio.sleep(0.1)
+        await expect(alert).to_contain_text("The call was dropped.")
+        await expect(here.button("Call")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,7 +1,6 @@
 """The worker's page as an app meets it: asks for a call, joins where it is told, hears the model."""
 
 import asyncio
-import json
 import re
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -12,7 +11,7 @@ import aiohttp
 import pytest
 from livekit import api, rtc
 
-from tests.end_to_end.conftest import StartWorker
+from tests.end_to_end.conftest import PATIENCE_S, StartWorker
 from tests.end_to_end.processes import Running
 from tests.end_to_end.sounds import keyed_phrases, share
 from worker.caller import Caller
@@ -46,7 +45,7 @@ async def page(worker: Running) -> AsyncIterator[aiohttp.ClientSession]:
 
 async def ask(page: aiohttp.ClientSession, **wanted: object) -> dict[str, Any]:
     """A call, once there is a seat for it: the last caller's is free a moment after they left."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         async with page.post("/api/call", json=wanted) as answer:
             body: dict[str, Any] = await answer.json()
@@ -61,14 +60,6 @@ def server_of(livekit: LiveKitSettings) -> api.LiveKitAPI:
     return api.LiveKitAPI(livekit.livekit_url, livekit.livekit_api_key, secret)
 
 
-async def until_told(caller: Caller, name: str, timeout_s: float = 15.0) -> str:
-    """What the agent says under that name."""
-    async with asyncio.timeout(timeout_s):
-        while name not in caller.agent_attributes:
-            await asyncio.sleep(0.05)
-    return caller.agent_attributes[name]
-
-
 async def test_a_call_by_way_of_the_page_is_answered_and_measured(
     page: aiohttp.ClientSession, worker: Running
 ) -> None:
@@ -78,11 +69,14 @@ async def test_a_call_by_way_of_the_page_is_answered_and_measured(
     call = await ask(page, temperature=0, seed=7)
     assert call["url"] == str(page._base_url).replace("http", "ws").rstrip("/"), "one origin is enough"
     async with Caller.enter(call["url"], call["token"]) as caller:
-        await caller.wait_for_agent()
+        await caller.wait_for_agent(PATIENCE_S)
         (phrase,) = keyed_phrases(1000, 1)
         await caller.say(phrase)
         assert share(caller.heard, 1000) > 0.6
-        latency = json.loads(await until_told(caller, "moshi.latency"))
+        async with asyncio.timeout(15):
+            while not caller.latencies:
+                await asyncio.sleep(0.05)
+        latency = caller.latencies[-1]
         assert latency["frames"] > 0
         assert 0 < latency["p50_ms"] <= latency["p95_ms"] <= latency["p99_ms"]
         shown = caller.agent_attributes
@@ -95,7 +89,7 @@ async def test_a_call_by_way_of_the_page_is_answered_and_measured(
 async def test_nobody_sits_in_a_silent_room_when_the_house_is_full(page: aiohttp.ClientSession) -> None:
     call = await ask(page)
     async with Caller.enter(call["url"], call["token"]) as caller:
-        await caller.wait_for_agent()
+        await caller.wait_for_agent(PATIENCE_S)
         async with page.post("/api/call", json={}) as answer:
             refusal = await answer.json()
         assert (answer.status, refusal["error"]) == (503, "full")
@@ -106,13 +100,13 @@ async def test_nobody_sits_in_a_silent_room_when_the_house_is_full(page: aiohttp
 async def test_who_comes_back_meets_an_agent_under_the_same_name(page: aiohttp.ClientSession) -> None:
     first = await ask(page)
     async with Caller.enter(first["url"], first["token"]) as caller:
-        await caller.wait_for_agent()
+        await caller.wait_for_agent(PATIENCE_S)
     second = await ask(page, call=first["token"])
     assert second["identity"] == first["identity"]
     # Not the same to the letter where a second attempt was needed.
     assert second["room"].split("-")[:2] == first["room"].split("-")[:2]
     async with Caller.enter(second["url"], second["token"]) as caller:
-        await caller.wait_for_agent()
+        await caller.wait_for_agent(PATIENCE_S)
         (phrase,) = keyed_phrases(700, 1)
         await caller.say(phrase)
         assert share(caller.heard, 700) > 0.6

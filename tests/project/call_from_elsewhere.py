@@ -29,7 +29,7 @@ async def call(address: str, certificate: str, secret: str) -> dict[str, object]
     if answer.status != 200:
         return {"status": answer.status}
     async with Caller.enter(asked["url"], asked["token"]) as caller:
-        await caller.wait_for_agent()
+        await caller.wait_for_agent(30)
         (phrase,) = keyed_phrases(TONE_HZ, 1)
         await caller.say(phrase)
         return {"status": answer.status, "url": asked["url"], "share": share(caller.heard, TONE_HZ)}

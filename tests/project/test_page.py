@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "worker" / "page"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "worker" / "page"
+FOLDERS = (PAGE, ROOT / "tests" / "end_to_end" / "livekit_app")
 CODE_BYTES = 20_000
 FONT_BYTES = 50_000
 LIVEKIT_BYTES = 160_000
@@ -54,8 +56,9 @@ def test_the_licences_of_what_it_contains_are_with_it(dist: Path) -> None:
     assert "SIL Open Font License" in texts["familjen-grotesk"]
 
 
-def test_every_package_is_pinned_by_its_content_and_not_by_where_it_was_found() -> None:
-    lock = json.loads((PAGE / "package-lock.json").read_text())
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_every_package_is_pinned_by_its_content_and_not_by_where_it_was_found(folder: Path) -> None:
+    lock = json.loads((folder / "package-lock.json").read_text())
     packages = {name: entry for name, entry in lock["packages"].items() if name}
     assert packages
     for name, entry in packages.items():
@@ -63,7 +66,8 @@ def test_every_package_is_pinned_by_its_content_and_not_by_where_it_was_found() 
         assert "resolved" not in entry, f"{name}: remove the address, it is that of one machine"
 
 
-def test_what_it_asks_for_is_one_version_each() -> None:
-    package = json.loads((PAGE / "package.json").read_text())
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_what_it_asks_for_is_one_version_each(folder: Path) -> None:
+    package = json.loads((folder / "package.json").read_text())
     wanted = package["dependencies"] | package["devDependencies"]
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in wanted.values())

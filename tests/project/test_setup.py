@@ -80,7 +80,7 @@ def test_a_machine_without_node_is_told_so(checkout: Path, tools: Path) -> None:
     (checkout / "worker" / "page").mkdir(parents=True)
     result = make(checkout, tools, "setup")
     assert result.returncode == 2
-    assert "there is no Node.js to build the web page with: install Node.js 20.19" in result.stderr
+    assert "there is no Node.js to build worker/page with: install Node.js 20.19" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_node_that_cannot_build_the_page_is_refused(
     program(tools, "node", f"echo {version}")
     result = make(checkout, tools, "setup")
     assert result.returncode == 2
-    assert (f"Node.js {version} is too old to build the web page with" in result.stderr) is too_old
+    assert (f"Node.js {version} is too old to build worker/page with" in result.stderr) is too_old
     assert ("there is no npm" in result.stderr) is not too_old
 
 

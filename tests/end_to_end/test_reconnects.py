@@ -1,0 +1,262 @@
+"""Conversations that go on: through reconnects and reloads of the caller and of the agent, and a lost engine.
+
+A call of this file runs in the test itself, so that its room can be made to reconnect.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from socket import SHUT_RDWR
+
+import pytest
+from livekit import api, rtc
+from livekit.rtc import SimulateScenarioKind as Scenario
+
+from engine.client import EngineClient, EngineSession
+from engine.protocol import SessionRequest
+from tests.end_to_end.conftest import PATIENCE_S
+from tests.end_to_end.processes import Running, free_port, get, python, running, wait_for
+from tests.end_to_end.sounds import keyed_phrases, share
+from tests.worker.waiting import until
+from worker.call import Call, CallLimits, CallManner
+from worker.caller import Caller, new_room
+from worker.conversation import LOST, NEW, UNHEARD
+from worker.ears import NO_MICROPHONE
+from worker.reasons import Reason
+from worker.settings import LiveKitSettings
+from worker.tokens import caller_token
+from worker.transcript import TOPIC
+
+PHRASE_HZ = 700
+TAKES = 3
+PLAIN = CallManner()
+
+pytestmark = pytest.mark.timeout(180)
+
+
+async def vanish(caller: Caller) -> None:
+    """Close the page: nobody is told."""
+    await caller.room.disconnect()
+
+
+class CountedEngine(EngineClient):
+    """Notes every session that is opened: whether it was to resume one."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.opened: list[str] = []
+
+    def lose_connection(self) -> None:
+        """As a network would."""
+        for socket in self._sockets:
+            if not socket.closed:
+                socket.get_extra_info("socket").shutdown(SHUT_RDWR)
+
+    async def open(self, request: SessionRequest, resume: str | None = None) -> EngineSession:
+        session = await super().open(request, resume)
+        self.opened.append("resumed" if resume else "new")
+        return session
+
+
+@dataclass
+class Agent:
+    """An agent in a room of its own, with a call that waits for somebody."""
+
+    room: rtc.Room
+    engine: CountedEngine
+    call: "asyncio.Task[Reason]"
+    settings: LiveKitSettings
+    server: api.LiveKitAPI
+
+    @asynccontextmanager
+    async def caller(self, identity: str = "ada") -> AsyncIterator[Caller]:
+        """Somebody who has come into the room and is heard there, over a connection of their own."""
+        async with Caller.enter(self.settings.livekit_url, self.token(identity)) as caller:
+            await caller.wait_for_agent(PATIENCE_S)
+            yield caller
+
+    def token(self, identity: str) -> str:
+        """What lets somebody in."""
+        return caller_token(self.settings, self.room.name, identity).to_jwt()
+
+    async def permit(self, can_publish: bool) -> None:
+        """Let the server allow or forbid the agent's voice."""
+        permission = api.ParticipantPermission(
+            can_subscribe=True, can_publish=can_publish, can_publish_data=True, can_update_metadata=True
+        )
+        await self.server.room.update_participant(
+            api.UpdateParticipantRequest(room=self.room.name, identity="agent", permission=permission)
+        )
+
+
+Open = Callable[..., AbstractAsyncContextManager[Agent]]
+
+
+@pytest.fixture
+def agent_in_a_room(livekit: LiveKitSettings, engine_port: int) -> Open:
+    """Opens a room with an agent in it."""
+
+    @asynccontextmanager
+    async def open_room(
+        grace_s: float = 30.0, port: int = engine_port, manner: CallManner = PLAIN
+    ) -> AsyncIterator[Agent]:
+        name, key = new_room(), livekit.livekit_api_key
+        secret = livekit.livekit_api_secret.get_secret_value()
+        room = rtc.Room()
+        async with (
+            api.LiveKitAPI(livekit.livekit_url, key, secret) as server,
+            CountedEngine(f"ws://127.0.0.1:{port}") as engine,
+        ):
+            # Nobody has that name: the agent is ours.
+            nobody = api.RoomAgentDispatch(agent_name="nobody")
+            await server.room.create_room(
+                api.CreateRoomRequest(name=name, departure_timeout=60, agents=[nobody])
+            )
+            grants = api.VideoGrants(room_join=True, room=name, agent=True, can_update_own_metadata=True)
+            token = api.AccessToken(key, secret).with_identity("agent").with_kind("agent")
+            await room.connect(
+                livekit.livekit_url, token.with_grants(grants).to_jwt(), rtc.RoomOptions(auto_subscribe=False)
+            )
+            limits = CallLimits(600, grace_s=grace_s)
+            call = asyncio.create_task(Call("job1", room, engine, limits, manner=manner).run())
+            try:
+                yield Agent(room, engine, call, livekit, server)
+            finally:
+                call.cancel()
+                await asyncio.gather(call, return_exceptions=True)
+                await room.disconnect()
+                await server.room.delete_room(api.DeleteRoomRequest(room=name))
+
+    return open_room
+
+
+async def echoed(caller: Caller, takes: int = TAKES) -> bool:
+    """Whether a phrase comes back. A machine that is busy cuts some of them."""
+    (phrase,) = keyed_phrases(PHRASE_HZ, 1, pause_s=0)
+    for _ in range(takes):
+        await caller.say(phrase)
+        await asyncio.sleep(2)
+        if caller.heard.any() and share(caller.heard, PHRASE_HZ) > 0.6:
+            return True
+    return False
+
+
+def notices(caller: Caller) -> list[str]:
+    """What was written to them, but for the model's own words."""
+    return [segment.text for segment in caller.segments if "hear you." not in segment.text]
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [Scenario.SIMULATE_SIGNAL_RECONNECT, Scenario.SIMULATE_FULL_RECONNECT],
+    ids=["signal", "full"],
+)
+async def test_a_caller_who_has_to_reconnect_goes_on_in_the_conversation(
+    agent_in_a_room: Open, scenario: Scenario.ValueType
+) -> None:
+    async with agent_in_a_room() as agent, agent.caller() as caller:
+        assert await echoed(caller)
+        await caller.room.simulate_scenario(scenario)
+        await until(lambda: caller.room.connection_state == rtc.ConnectionState.CONN_CONNECTED)
+        assert await echoed(caller)
+        assert agent.engine.opened == ["new"]
+        assert not agent.call.done()
+
+
+async def test_an_agent_that_has_to_reconnect_goes_on_and_shows_itself_as_before(
+    agent_in_a_room: Open,
+) -> None:
+    async with agent_in_a_room() as agent, agent.caller() as caller:
+        assert await echoed(caller)
+        reconnected = asyncio.Event()
+        agent.room.on("reconnected", reconnected.set)
+        await agent.room.simulate_scenario(Scenario.SIMULATE_FULL_RECONNECT)
+        await asyncio.wait_for(reconnected.wait(), PATIENCE_S)
+        await until(lambda: caller.agent_attributes.get("moshi.model") == "parrot", PATIENCE_S)
+        assert await echoed(caller)
+        (track,) = agent.room.local_participant.track_publications
+        await until(lambda: caller.segments[-1].track_sid == track, PATIENCE_S)
+        assert agent.engine.opened == ["new"]
+
+
+async def test_who_reloads_the_page_finds_the_conversation_again(agent_in_a_room: Open) -> None:
+    async with agent_in_a_room() as agent:
+        async with agent.caller() as caller:
+            assert await echoed(caller)
+            await vanish(caller)
+        await asyncio.sleep(3)
+        async with agent.caller() as caller:
+            assert await echoed(caller)
+        assert agent.engine.opened == ["new"]
+        assert await agent.call is Reason.CALLER_LEFT
+
+
+async def test_a_lost_connection_to_the_engine_is_not_noticed(agent_in_a_room: Open) -> None:
+    async with agent_in_a_room() as agent, agent.caller() as caller:
+        assert await echoed(caller)
+        agent.engine.lose_connection()
+        assert await echoed(caller)
+        assert agent.engine.opened == ["new", "resumed"]
+        assert notices(caller) == []
+        assert not caller.agent_attributes.get("moshi.trouble")
+
+
+async def test_an_engine_that_is_killed_is_waited_for_and_the_new_conversation_is_said_to_be_one(
+    agent_in_a_room: Open, logs: Path
+) -> None:
+    port = free_port()
+    with ExitStack() as engines:
+        first = engines.enter_context(parrot(port, logs / "killed.log"))
+        async with agent_in_a_room(port=port) as agent, agent.caller() as caller:
+            assert await echoed(caller)
+            shaken: list[str] = []
+            for room in (agent.room, caller.room):
+                room.on("reconnecting", partial(shaken.append, room.name))
+            first.process.kill()
+            await until(lambda: caller.agent_attributes.get("moshi.trouble") == LOST, PATIENCE_S)
+            await asyncio.to_thread(engines.enter_context, parrot(port, logs / "again.log"))
+            await until(lambda: len(agent.engine.opened) == 2, PATIENCE_S)
+            await until(lambda: not caller.agent_attributes.get("moshi.trouble"), PATIENCE_S)
+            # While it is said aloud that this is a new conversation, nobody is heard.
+            assert await echoed(caller)
+            assert agent.engine.opened == ["new", "new"]
+            assert notices(caller) == [LOST, NEW] or shaken, "text is lost where a room reconnects"
+
+
+@contextmanager
+def parrot(port: int, log: Path) -> Iterator[Running]:
+    """An engine of one's own."""
+    options = ("--slots", "1", "--port", str(port), "--allow-slower-than-real-time")
+    with running(python("engine", "serve", "--checkpoint", "parrot", *options), log) as engine:
+        wait_for(engine, lambda: get(f"http://127.0.0.1:{port}/readyz"))
+        yield engine
+
+
+async def test_an_agent_that_may_not_speak_writes_until_it_may(
+    agent_in_a_room: Open,
+) -> None:
+    async with agent_in_a_room() as agent, agent.caller() as caller:
+        assert await echoed(caller)
+        await agent.permit(False)
+        await until(lambda: caller.agent_attributes.get("moshi.trouble") == UNHEARD, PATIENCE_S)
+        assert not await echoed(caller, takes=1)
+        await until(lambda: notices(caller) == [UNHEARD] and "I hear" in caller.segments[-1].text, PATIENCE_S)
+        await agent.permit(True)
+        await until(lambda: not caller.agent_attributes.get("moshi.trouble"), PATIENCE_S)
+        assert await echoed(caller)
+        assert agent.engine.opened == ["new"]
+
+
+async def test_a_caller_without_a_microphone_is_told_so(agent_in_a_room: Open) -> None:
+    async with agent_in_a_room() as agent:
+        listener, told = rtc.Room(), []
+        listener.register_text_stream_handler(TOPIC, lambda reader, _who: told.append(reader))
+        await listener.connect(agent.settings.livekit_url, agent.token("ada"))
+        await until(lambda: told, PATIENCE_S)
+        assert await told[0].read_all() == NO_MICROPHONE
+        (shown,) = (person.attributes for person in listener.remote_participants.values())
+        assert shown["moshi.trouble"] == NO_MICROPHONE
+        await listener.disconnect()

@@ -1,0 +1,125 @@
+"""Conversations whose process is killed or asked to go: they go on in another one, or to their own end."""
+
+import asyncio
+import os
+import re
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import PATIENCE_S, StartWorker
+from tests.end_to_end.processes import Running
+from tests.end_to_end.sounds import keyed_phrases, share
+from worker.caller import Caller, new_room
+from worker.settings import LiveKitSettings
+
+PHRASES_HZ = (700, 1200)
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What workers need to find it, and what it says."""
+
+    settings: dict[str, str]
+    log: Path
+
+    def sessions(self, event: str, reason: str = "") -> list[str]:
+        """Those that this has happened to, in order: `call began`, `call goes on`, `call ended`."""
+        return re.findall(rf"{event} session=(\w+).*{reason}", self.log.read_text())
+
+    async def brought_back(self, *sessions: str) -> None:
+        """Wait until these go on over another connection."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not set(sessions) <= set(self.sessions("call goes on")):
+                await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def engine(engine_port: int, admin_socket: Path, logs: Path) -> Engine:
+    settings = {"ENGINE_URL": f"ws://127.0.0.1:{engine_port}", "ENGINE_ADMIN_SOCKET": str(admin_socket)}
+    return Engine(settings, logs / "engine.log")
+
+
+@asynccontextmanager
+async def calls(livekit: LiveKitSettings, agent: str, count: int) -> AsyncIterator[list[Caller]]:
+    """So many callers, each in a room with that agent."""
+    settings = livekit.model_copy(update={"livekit_agent_name": agent})
+    async with AsyncExitStack() as until_the_end:
+        callers = []
+        for _ in range(count):
+            caller = await until_the_end.enter_async_context(Caller.join(settings, new_room()))
+            await caller.wait_for_agent(PATIENCE_S)
+            callers.append(caller)
+        yield callers
+
+
+async def each_hears_themselves(callers: list[Caller]) -> bool:
+    """Whether to everybody comes back what they said, and nothing else, within some attempts."""
+    phrases = [keyed_phrases(hz, 1)[0] for hz in PHRASES_HZ]
+    for _ in range(5):
+        await asyncio.gather(*(caller.say(phrase) for caller, phrase in zip(callers, phrases, strict=False)))
+        await asyncio.sleep(2)
+        heard = [caller.heard for caller in callers]
+        if all(pcm.any() and share(pcm, hz) > 0.6 for pcm, hz in zip(heard, PHRASES_HZ, strict=False)):
+            return True
+    return False
+
+
+def agents(worker: Running) -> list[int]:
+    """The processes of a worker's calls, in the order in which they began."""
+    return [int(pid) for pid in re.findall(r'"call began", .*"pid": (\d+)', worker.said())]
+
+
+async def test_the_calls_of_a_killed_worker_go_on_in_another(
+    livekit: LiveKitSettings, start_worker: StartWorker, engine: Engine
+) -> None:
+    with start_worker("start", "killed", **engine.settings) as worker:
+        async with calls(livekit, "killed", 2) as callers:
+            assert await each_hears_themselves(callers)
+            conversations = engine.sessions("call began")
+            worker.process.kill()
+            # It may have been started again by then, or have stood beside the other.
+            with start_worker("start", "killed", **engine.settings):
+                await engine.brought_back(*conversations[-2:])
+                assert await each_hears_themselves(callers)
+                assert engine.sessions("call began") == conversations
+
+
+async def test_a_call_whose_job_is_killed_goes_on_in_another_and_no_other_call_notices(
+    livekit: LiveKitSettings, start_worker: StartWorker, engine: Engine
+) -> None:
+    with start_worker("start", "crashing", **engine.settings) as worker:
+        async with calls(livekit, "crashing", 1) as (unlucky,):
+            (job,) = agents(worker)
+            async with calls(livekit, "crashing", 1) as (other,):
+                conversations = engine.sessions("call began")
+                os.kill(job, signal.SIGKILL)
+                await engine.brought_back(conversations[-2])
+                assert await each_hears_themselves([unlucky, other])
+                assert engine.sessions("call began") == conversations
+                assert conversations[-1] not in engine.sessions("call goes on")
+                assert not other.agent_left.is_set()
+
+
+async def test_a_worker_is_replaced_without_a_call_that_ends(
+    livekit: LiveKitSettings, start_worker: StartWorker, engine: Engine
+) -> None:
+    with start_worker("start", "replaced", **engine.settings) as old:
+        async with calls(livekit, "replaced", 2) as callers:
+            conversations = engine.sessions("call began")[-2:]
+            with start_worker("start", "replaced", **engine.settings) as new:
+                old.ask_to_stop()
+                async with calls(livekit, "replaced", 1):
+                    assert await each_hears_themselves(callers)
+                    assert len(agents(old)) == 2
+                    assert len(agents(new)) == 1
+                assert not any(caller.agent_left.is_set() for caller in callers)
+                assert old.process.poll() is None
+        assert old.exit_code() == 0
+        assert set(conversations) <= set(engine.sessions("call ended", "reason=hang_up"))
