@@ -46,7 +46,7 @@ async def test_a_job_that_comes_too_late_for_its_room_gives_its_seat_back_at_onc
 ) -> None:
     engine, context = FakeEngine(), FakeContext()
     monkeypatch.setattr(job, "open_engine", lambda _settings: engine)
-    monkeypatch.setattr(job.logs, "hide_names_in", lambda _room: None)
+    monkeypatch.setattr("worker.logs.hide_names_in", lambda _room: None)
     await job.entrypoint(cast(JobContext, context))
     assert engine.released == ["AJ_1"]
     assert engine.is_closed
