@@ -25,6 +25,7 @@ from engine.admin_protocol import (
 )
 from engine.client import HEARTBEAT_S
 from engine.connection import ANSWER_TIMEOUT_S, Connection
+from engine.protocol import SEATS_PATH
 
 # The longest that engines take among themselves, and time for their answers.
 _MOVE_TIMEOUT_S = 30.0 + 3 * ANSWER_TIMEOUT_S
@@ -82,6 +83,12 @@ class EngineAdmin:
             self._engine.http.post(url, json={"to": to}, timeout=limit) as answer,
         ):
             return Departure.from_wire(await answer.json())
+
+    async def reserved(self) -> int:
+        """How many seats are kept for calls that have not begun."""
+        url = self._engine.at(SEATS_PATH)
+        async with self._engine.reaching(), self._engine.http.get(url) as answer:
+            return int((await answer.json())["reserved"])
 
     async def drain(self, to: str) -> None:
         """Let the engine take no new calls, for those that are on are to go to a peer of it.

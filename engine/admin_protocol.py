@@ -1,7 +1,7 @@
 """What administration and other engines send and get: `Orphan` by WebSocket, the others as JSON bodies."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Self
 
 from engine.protocol import JsonMessage, parse_typed
@@ -34,7 +34,7 @@ class Claim:
     """
 
     session: str
-    resume: str
+    resume: str = field(repr=False)
     grace_s: float
 
     def to_wire(self) -> dict[str, Any]:

@@ -213,7 +213,7 @@ class Ready(JsonMessage):
     model_delay_ms: int
     sample_rate: int = SAMPLE_RATE
     frame_samples: int = FRAME_SAMPLES
-    resume: str = ""
+    resume: str = field(default="", repr=False)
     grace_s: float = 0.0
     frame: int = 0
     type: ClassVar[str] = "ready"
@@ -237,7 +237,7 @@ class Moved(JsonMessage):
     """
 
     engine: str
-    resume: str
+    resume: str = field(repr=False)
     frame: int
     type: ClassVar[str] = "moved"
 

@@ -9,10 +9,12 @@ from aiohttp import web
 
 from engine.admin_protocol import DRAIN_PATH, ORPHANS_PATH, SESSIONS_PATH, LiveSession, Orphan
 from engine.errors import SessionError
+from engine.protocol import SEATS_PATH
 from engine.service.departures import Departures
 from engine.service.error_answers import errors_as_json
 from engine.service.orphans import Orphans
 from engine.service.returns import Returns
+from engine.service.seats import Seats
 from engine.service.session import Session
 from engine.service.sessions import Sessions
 
@@ -20,7 +22,7 @@ _HEARTBEAT_S = 10.0
 
 
 def build_admin(
-    sessions: Sessions, returns: Returns, orphans: Orphans, departures: Departures
+    sessions: Sessions, seats: Seats, returns: Returns, orphans: Orphans, departures: Departures
 ) -> web.Application:
     """Its routes."""
     app = web.Application(middlewares=[errors_as_json])
@@ -51,6 +53,9 @@ def build_admin(
         departure = await departures.move(request.match_info["session"], await _peer(request))
         return web.json_response(departure.to_wire())
 
+    async def promised(_request: web.Request) -> web.Response:
+        return web.json_response({"reserved": seats.reserved})
+
     async def drain(request: web.Request) -> web.Response:
         await departures.ask(await _peer(request))
         sessions.drain()
@@ -65,6 +70,7 @@ def build_admin(
             web.post(ORPHANS_PATH + "/{session}/claim", claim),
             web.get(SESSIONS_PATH, everybody),
             web.post(SESSIONS_PATH + "/{session}/move", move),
+            web.get(SEATS_PATH, promised),
             web.post(DRAIN_PATH, drain),
         ]
     )

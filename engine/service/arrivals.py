@@ -67,12 +67,18 @@ class Arrivals:
         session = request.match_info["session"]
         if not self._seats.holds(_seat(session)):
             raise SnapshotError("announce a session before you bring it")
+        self._seats.reserve(_seat(session), MOST_S)
         source = cast(BinaryIO, _Source(request.content, asyncio.get_running_loop()))
         saved = await asyncio.to_thread(self._form.load, source)
         owner, seed, frames = _facts(saved.session)
+        if not self._seats.holds(_seat(session)) or self._sessions.get(session) is not None:
+            raise SnapshotError("the session was withdrawn while it was brought, or is here already")
         arrived = self._sessions.arrive(
             session, seed, owner, frames, _seat(session), HostCopy(saved.snapshot)
         )
+        if not await self._sessions.settled(arrived, MOST_S):
+            self._sessions.close(arrived, "withdrawn")
+            raise SnapshotError("the session could not be put into a slot here")
         token = self._grace.token(arrived.id)
         self._grace.begin(arrived.id)
         return web.json_response(Claim(arrived.id, token, self._grace.seconds).to_wire(), status=201)
@@ -80,7 +86,7 @@ class Arrivals:
     async def _withdrawn(self, request: web.Request) -> web.Response:
         self._seats.release(_seat(request.match_info["session"]))
         session = self._sessions.get(request.match_info["session"])
-        if session is not None and not session.connected:
+        if session is not None and not session.was_fetched:
             self._sessions.close(session, "withdrawn")
         return web.Response(status=204)
 

@@ -93,12 +93,12 @@ class Departures:
         form = self._own_form
         await peer.announce(session.id, form.fingerprint)
         async with _frozen(session, peer):
-            self._check_still_here(session)
+            self._check_still_here(session, to)
             frozen_at = self._clock()
-            snapshot = await self._copy(session)
+            snapshot = await self._copy(session, to)
             saved = SavedSession(snapshot, asdict(session.owner) | session.facts)
             claim = await peer.send(session.id, form.save(saved))
-            self._check_still_here(session)
+            self._check_still_here(session, to)
             moved = Moved(to, claim.resume, session.next_frame)
             self._forward(session, moved, claim.grace_s)
             session.listener.tell(moved)
@@ -125,28 +125,33 @@ class Departures:
             raise NotMovable("it is being moved already")
         if not session.connected:
             raise NotMovable("its client is not there to be told; it goes on here when it comes back")
+        self._check_follows(session, to)
+
+    def _check_follows(self, session: Session, to: str) -> None:
         if to not in session.follows:
             raise NotMovable(
                 f"its client does not know an engine {to!r}: is it in the ENGINE_PEERS of its worker?"
             )
-        if session.place.left is not None:
-            raise NotMovable("it is being copied already: try again")
 
-    def _check_still_here(self, session: Session) -> None:
+    def _check_still_here(self, session: Session, to: str) -> None:
         """Raises SessionGone, NotMovable."""
         if self._sessions.get(session.id) is not session:
             raise SessionGone("it ended while it was moved")
         if not session.connected:
             raise NotMovable("its client lost its connection while it was moved")
+        # Another client than the one that was asked may have resumed it.
+        self._check_follows(session, to)
 
-    async def _copy(self, session: Session) -> Snapshot:
-        """Its state, once all that it has heard is answered."""
+    async def _copy(self, session: Session, to: str) -> Snapshot:
+        """Its state, once all that it has heard is answered. Raises NotMovable, SessionGone."""
+        if session.place.left is not None:
+            raise NotMovable("it is on its way out of its slot: try again")
         copy = self._places.copy(session.place)
         if not isinstance(copy, HostCopy):
             over = self._copies[id(copy)] = asyncio.get_running_loop().create_future()
             try:
                 while not over.done():
-                    self._check_still_here(session)
+                    self._check_still_here(session, to)
                     await asyncio.wait([over], timeout=_POLL_S)
             finally:
                 del self._copies[id(copy)]

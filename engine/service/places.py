@@ -45,6 +45,10 @@ class Places:
         """How many others there are."""
         return len(self._away) - self.held_in_slots
 
+    def is_promised(self, seat: str | None) -> bool:
+        """Whether a seat is kept under this id."""
+        return self._seats.holds(seat)
+
     def holder(self, slot: SlotRef) -> str | None:
         """The session that is in a slot; None if it has left."""
         place = self._holders.get(slot)
@@ -93,6 +97,8 @@ class Places:
         Raises EngineFull: then it is away as before.
         """
         if not place.away:
+            if seat is not None:
+                self._seats.release(seat)
             return
         if not place.seated:
             self._seats.enter(seat)

@@ -99,9 +99,11 @@ class Returns:
     def _come_back(self, session: Session, seat: str | None) -> None:
         """Raises a refusal, after which the caller is away as before."""
         if not session.place.away:
+            self._places.come_back(session.place, seat)
             return
         where = "slot" if session.place.slot is not None else "host"
-        with self._sessions.admission(promised=where == "slot", returning=True):
+        promised = where == "slot" or self._places.is_promised(seat)
+        with self._sessions.admission(promised=promised, returning=True):
             self._places.come_back(session.place, seat)
         self._metrics.resumed(where)
 

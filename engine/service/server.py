@@ -194,7 +194,7 @@ async def serve(
         until_the_end.push_async_callback(departures.close)
         if admin is not None:
             at_admin = await until_the_end.enter_async_context(
-                _served(build_admin(sessions, returns, orphans, departures))
+                _served(build_admin(sessions, seats, returns, orphans, departures))
             )
             await web.SockSite(at_admin, admin).start()
         at_clients = await until_the_end.enter_async_context(_served(app))

@@ -53,7 +53,7 @@ class Session:
 
     Without a connection it is stepped no more, and what is still answered is lost. While it is `frozen` what
     it hears waits. `follows` names the engines to which its client follows it; `frames`: how many it has
-    heard elsewhere.
+    heard elsewhere. `was_fetched`: somebody has had a connection to it here.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Session:
         self.owner = owner
         self.listener = Listener()
         self.connected = True
+        self.was_fetched = True
         self.claimed = False
         self.follows: tuple[str, ...] = ()
         self.frozen = False
@@ -146,16 +147,16 @@ class Session:
         """Hear again, what has waited too."""
         if self.frozen:
             self.frozen = False
-            if not self.place.away:
+            if self.place.slot is not None:
                 self.receive(b"")
 
     def pause(self) -> None:
         """The caller is away: what is no whole frame yet never becomes one."""
-        self._sound.clear()
+        del self._sound[len(self._sound) // FRAME_BYTES * FRAME_BYTES :]
 
     def disconnect(self, reason: str, failure: Failure | None = None) -> None:
         """Part from the connection; the session may go on over another."""
-        self.pause()
+        self._sound.clear()
         self.connected = False
         self.listener.part(reason, failure)
 
@@ -164,5 +165,5 @@ class Session:
         if self.connected:
             self.disconnect("taken_over")
         self.listener = Listener()
-        self.connected, self.claimed = True, False
+        self.connected, self.was_fetched, self.claimed = True, True, False
         self._heard_from = self._frames

@@ -1,5 +1,6 @@
 """The live sessions of an engine: opened into a place, fed with answers, closed."""
 
+import asyncio
 import logging
 import secrets
 import time
@@ -64,6 +65,7 @@ class Sessions:
         self._clock = clock
         self._opening = RateLimit(_OPENED_PER_SECOND, _OPENED_AT_ONCE + 2 * seats.total, clock)
         self._live: dict[str, Session] = {}
+        self._settling: dict[str, asyncio.Future[bool]] = {}
         self.copied: Callable[[Copy, bool], None] = lambda _copy, _arrived: None
 
     @property
@@ -124,11 +126,23 @@ class Sessions:
         with self.admission(promised=self._seats.holds(seat)):
             place = self._places.arrive(session, seat, copy)
         arrived = Session(place, seed, owner, self._queue.put, self._model.piece, self._clock, frames)
-        arrived.connected = False
+        arrived.connected = arrived.was_fetched = False
+        self._settling[session] = asyncio.get_running_loop().create_future()
         self._live[session] = arrived
         self._metrics.begin(session)
         log.info("call arrived", extra={"session": session, "frame": frames})
         return arrived
+
+    async def settled(self, arrived: Session, timeout_s: float) -> bool:
+        """Wait until it is in its slot; False if it never will be."""
+        settling = self._settling[arrived.id]
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await settling
+        except TimeoutError:
+            return False
+        finally:
+            self._settling.pop(arrived.id, None)
 
     def ready(self, session: Session, used: str | None = None) -> Ready:
         """What a client is told first, with a token of its own. `used`: the one that it came with."""
@@ -157,6 +171,7 @@ class Sessions:
         if self._live.pop(session.id, None) is None:
             return
         self._grace.forget(session.id)
+        self._settle(session.id, arrived=False)
         self._places.leave(session.place)
         if session.connected:
             session.disconnect(reason, Failure(failure.code, str(failure)) if failure else None)
@@ -181,8 +196,15 @@ class Sessions:
             self.copied(move, arrived)
             return
         session = self._live.get(self._places.moved(move) or "")
+        if session is not None:
+            self._settle(session.id, arrived=arrived)
         if session is not None and not arrived:
             self.close(session, "error", EngineError("the conversation could not be kept: call again"))
+
+    def _settle(self, session_id: str, *, arrived: bool) -> None:
+        settling = self._settling.get(session_id)
+        if settling is not None and not settling.done():
+            settling.set_result(arrived)
 
     def report(self, session: Session, report: Report) -> None:
         """Observe what a client measured on its side."""

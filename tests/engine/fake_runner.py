@@ -67,6 +67,8 @@ class FakeRunner:
         return Snapshot((torch.tensor(self._answered[slot]),)), self.copied.is_set
 
     def restore(self, slot: int, snapshot: Snapshot) -> Done:
+        if self.no_memory:
+            raise RuntimeError("no more memory")
         self.calls.append("restore")
         self.restored.append(slot)
         self._answered[slot] = int(snapshot.parts[0])
