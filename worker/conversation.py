@@ -180,7 +180,9 @@ class Conversation:
 
     @property
     def idle_s(self) -> float:
-        """For how long nobody has said anything."""
+        """For how long nobody has said anything who could have."""
+        if self._paused or self._announcing or not self._opened or not self._link.is_open:
+            self._idle.begin(self._clock())
         return self._idle.for_s(self._clock())
 
     def notice(self, text: str) -> None:

@@ -111,6 +111,11 @@ class EngineLink:
         self._delay_s = FIRST_RETRY_S
         self.session_id = ""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a session now."""
+        return self._session is not None
+
     async def turn(self) -> int:
         """Wait until there is a session and it owes few enough answers.
 

@@ -1,5 +1,6 @@
 """Callers who are away for a moment: paused, or their connection lost. Who may come back, and to what."""
 
+import asyncio
 import logging
 
 from engine.admin_protocol import Claim, Orphan
@@ -14,6 +15,9 @@ from engine.service.session import Listener, Owner, Session
 from engine.service.sessions import Sessions
 
 log = logging.getLogger(__name__)
+
+# A client that was refused has asked again by then.
+_ASKS_AGAIN_S = 4.0
 
 
 class Returns:
@@ -68,7 +72,14 @@ class Returns:
             raise SessionGone(
                 "no session is held under this token, for this room and identity: open a new one"
             )
-        self._come_back(session, request.seat)
+        try:
+            self._come_back(session, request.seat)
+        except Refused:
+            if not session.connected:
+                # Who asks is there, and will ask again.
+                session.asked_at = asyncio.get_running_loop().time()
+                self._grace.begin(session.id)
+            raise
         self._grace.end(session.id)
         self._places.silence(session.place)
         session.connect()
@@ -91,6 +102,8 @@ class Returns:
             raise SessionGone("no such session is held: it was resumed, or is over")
         if session.claimed:
             raise AlreadyClaimed("somebody else has claimed this session")
+        if asyncio.get_running_loop().time() - session.asked_at < _ASKS_AGAIN_S:
+            raise AlreadyClaimed("its client is there and waits for a seat")
         session.claimed = True
         token = self._grace.token(session.id)
         self._grace.begin(session.id)

@@ -1,6 +1,7 @@
 """One conversation: sound of any length becomes frames of 80 ms, answers become events."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,7 +54,8 @@ class Session:
 
     Without a connection it is stepped no more, and what is still answered is lost. While it is `frozen` what
     it hears waits. `follows` names the engines to which its client follows it; `frames`: how many it has
-    heard elsewhere. `was_fetched`: somebody has had a connection to it here.
+    heard elsewhere. `was_fetched`: somebody has had a connection to it here;
+    `asked_at`: when its client last asked to come back and found no seat, in the event loop's seconds.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Session:
         self.connected = True
         self.was_fetched = True
         self.claimed = False
+        self.asked_at = -math.inf
         self.follows: tuple[str, ...] = ()
         self.frozen = False
         self.answered_at = clock()

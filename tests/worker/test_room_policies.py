@@ -253,6 +253,19 @@ async def test_a_caller_who_says_nothing_is_told_and_hung_up_on(
     assert engine.ends == ["hang_up"]
 
 
+async def test_time_in_which_nobody_could_speak_is_no_silence_of_theirs(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    ada = FakePerson("ada")
+    room = FakeRoom()
+    running = begin(room, CallLimits(max_s=3600, grace_s=3, idle_s=0.3))
+    await asyncio.sleep(0.6)
+    assert not running.done(), "nobody is there yet"
+    room.enter(ada)
+    room.speak(ada).say(bytes(len(tone(1))))
+    assert await running is Reason.IDLE
+
+
 async def test_while_the_agent_is_heard_a_half_duplex_model_hears_silence(
     engine: FakeEngine, begin: Begin, sound_card: FakeSource
 ) -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import BinaryIO
 
 log = logging.getLogger(__name__)
@@ -15,18 +16,22 @@ class Writer:
         self._open_file = open_file
         self._id = call_id
         self._file: BinaryIO | None = None
-        self._failed = False
+        self._failed = self._closed = False
         self._thread = ThreadPoolExecutor(max_workers=1)
 
     def do(self, work: Callable[[BinaryIO], object]) -> None:
-        """Do this to the file, soon."""
-        self._thread.submit(self._do, work)
+        """Do this to the file, soon; nothing after `close`."""
+        if not self._closed:
+            self._thread.submit(self._do, work)
 
     def close(self) -> None:
         """Do what is left and close the file. It waits for the disk."""
+        self._closed = True
         self._thread.shutdown()
         if self._file is not None:
-            self._file.close()
+            # What a full disk did not take is written again, and fails again.
+            with suppress(OSError):
+                self._file.close()
 
     def _do(self, work: Callable[[BinaryIO], object]) -> None:
         if self._failed:

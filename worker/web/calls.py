@@ -3,7 +3,7 @@
 import asyncio
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -74,7 +74,8 @@ class Calls:
                 place = _Place(f"call-{call_id}", call_id)
             else:
                 place = self._place_of(last_token)
-                if await self._has_agent(place.room):
+                # An agent that was killed is on its way back.
+                if await self._is_open(place.room) and await self._agent_comes(place.room):
                     return self._admit(place)
                 await self._remove(place.room)
             for _ in range(ATTEMPTS):
@@ -100,29 +101,31 @@ class Calls:
                 agents=[dispatch],
             )
         )
+        return await self._agent_comes(room)
+
+    async def _agent_comes(self, room: str) -> bool:
+        """Wait for an agent. The room's dispatch would tell, too, but once a minute seconds too late."""
         try:
             async with asyncio.timeout(AGENT_WITHIN_S):
-                await self._agent_in(room)
+                while True:
+                    if any(_is_agent(person) for person in await self._people_in(room) or ()):
+                        return True
+                    await asyncio.sleep(POLL_S)
         except TimeoutError:
             return False
-        return True
 
-    async def _agent_in(self, room: str) -> None:
-        """Wait for an agent. The room's dispatch would tell, too, but once a minute seconds too late."""
-        while True:
-            if await self._has_agent(room):
-                return
-            await asyncio.sleep(POLL_S)
+    async def _is_open(self, room: str) -> bool:
+        return await self._people_in(room) is not None
 
-    async def _has_agent(self, room: str) -> bool:
+    async def _people_in(self, room: str) -> Sequence[api.ParticipantInfo] | None:
+        """None where there is no such room."""
         try:
             asked = api.ListParticipantsRequest(room=room)
-            people = (await self._livekit.room.list_participants(asked)).participants
+            return (await self._livekit.room.list_participants(asked)).participants
         except api.TwirpError as error:
             if error.status == HTTPStatus.NOT_FOUND:
-                return False
+                return None
             raise
-        return any(_is_agent(person) for person in people)
 
     async def _remove(self, room: str) -> None:
         # One that is gone already is as good.

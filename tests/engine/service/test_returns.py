@@ -6,12 +6,21 @@ third. So they tell whether a conversation went on or began anew.
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import aiohttp
 import pytest
 
+from engine.admin import EngineAdmin
 from engine.client import EngineClient, EngineSession
-from engine.errors import EngineDraining, EngineFull, EngineUnreachable, SessionError, SessionGone
+from engine.errors import (
+    AlreadyClaimed,
+    EngineDraining,
+    EngineFull,
+    EngineUnreachable,
+    SessionError,
+    SessionGone,
+)
 from engine.protocol import Audio, Ended, Event, Failure, SessionRequest, Text
 from tests.engine.service.conftest import RunningEngine, StartEngine
 
@@ -361,6 +370,31 @@ async def test_who_comes_back_from_a_pause_to_a_full_engine_is_held(start_engine
         failure, ended = await rest(ann)
         assert isinstance(failure, Failure)
         assert (failure.code, ended) == ("engine_full", Ended("held"))
+        await bob.end()
+        await rest(bob)
+        again = await engine.client.open(ANN, resume=ann.ready.resume)
+        assert numbers(await say(again)) == [1]
+
+
+async def test_who_waits_for_a_seat_is_held_for_as_long_as_they_ask_and_is_nobodys_to_claim(
+    start_engine: StartEngine, tmp_path: Path
+) -> None:
+    admin_socket = tmp_path / "admin"
+    async with (
+        start_engine(slots=1, grace_seconds=1.0, admin_socket=admin_socket) as engine,
+        EngineAdmin(admin_socket) as admin,
+    ):
+        ann = await engine.client.open(ANN)
+        await say(ann)
+        await ann.close()
+        await held(engine.client, 1)
+        bob = await engine.client.open(BOB)
+        for _ in range(8):
+            with pytest.raises(EngineFull):
+                await engine.client.open(ANN, resume=ann.ready.resume)
+            await asyncio.sleep(0.2)
+        with pytest.raises(AlreadyClaimed, match="waits for a seat"):
+            await admin.claim(ann.ready.session)
         await bob.end()
         await rest(bob)
         again = await engine.client.open(ANN, resume=ann.ready.resume)

@@ -137,6 +137,16 @@ def test_a_disk_that_fails_is_logged_once_and_ends_nothing(
     assert vars(record)["call"] == "AJ_1"
 
 
+def test_a_disk_that_fills_up_ends_nothing_either(caplog: pytest.LogCaptureFixture) -> None:
+    full = Path("/dev/full")
+    writer = Writer(lambda: full.open("wb"), "AJ_1")
+    for _ in range(3):
+        writer.do(lambda file: file.write(b"words"))
+    writer.close()
+    writer.do(lambda file: file.write(b"too late"))
+    assert len(caplog.records) == 1
+
+
 def test_what_is_kept_is_said() -> None:
     assert Keeping().notice == ""
     assert "text" in Keeping(transcripts=Path("a")).notice

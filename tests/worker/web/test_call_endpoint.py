@@ -1,3 +1,4 @@
+import asyncio
 import json
 from typing import Any
 
@@ -75,6 +76,18 @@ async def test_who_comes_back_meets_the_agent_that_waits_for_them(desk: Desk, op
     status, second = await ask(web, {"call": first["token"]})
     assert status == 200
     assert (second["room"], second["identity"]) == (first["room"], first["identity"])
+    assert len(desk.livekit.made) == 1, "the conversation goes on"
+
+
+async def test_who_comes_back_before_an_agent_that_was_killed_waits_for_it(
+    desk: Desk, open_web: Open
+) -> None:
+    web = await open_web()
+    _, first = await ask(web)
+    desk.livekit.with_agent.clear()
+    asyncio.get_running_loop().call_later(0.1, desk.livekit.with_agent.add, first["room"])
+    status, second = await ask(web, {"call": first["token"]})
+    assert (status, second["room"]) == (200, first["room"])
     assert len(desk.livekit.made) == 1, "the conversation goes on"
 
 
