@@ -134,7 +134,7 @@ class Call:
                 self._converse,
                 welcome,
                 idle_s=idle_s,
-                goes_on=bool(self._resume),
+                held=self._resume,
             )
         conversation = self._converse(self._id, self._sign, EVERYBODY)
         everybody = policy is RoomPolicy.MIX

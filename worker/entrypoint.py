@@ -13,7 +13,6 @@ from worker.privacy import keeping_in, notice_in, welcome_in
 from worker.reasons import Reason
 from worker.returning import Returning
 from worker.settings import WorkerSettings, open_engine
-from worker.welcome import NO_WELCOME
 
 log = logging.getLogger(__name__)
 
@@ -38,19 +37,20 @@ async def entrypoint(context: JobContext) -> None:
     limits = CallLimits(
         settings.worker_max_call_seconds, grace_s=grace_s, idle_s=settings.worker_idle_seconds
     )
+    welcome = welcome_in(settings)
     call = Call(
         call_id,
         context.room,
         engine,
         # Whoever is not there has been there.
         replace(limits, arrival_s=grace_s) if returning else limits,
-        session_parameters.from_metadata(context.job.metadata),
+        session_parameters.from_metadata(returning.metadata if returning else context.job.metadata),
         returning.resume if returning else NOTHING_LOST,
         manner=CallManner(
             settings.worker_room_policy,
             settings.worker_half_duplex,
             # Whoever is there has been welcomed.
-            NO_WELCOME if returning else welcome_in(settings),
+            replace(welcome, known=frozenset(context.room.remote_participants)) if returning else welcome,
             notice_in(settings),
             keeping_in(settings),
         ),

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from livekit import rtc
@@ -12,11 +12,12 @@ from livekit.rtc.participant import UnpublishTrackError
 from worker import idle
 from worker.attributes import Sign
 from worker.audience import Audience
-from worker.conversation import Conversation
+from worker.conversation import LAST_WORDS_TIMEOUT_S, NEW, OVER, Conversation
 from worker.ears import Ears
 from worker.people import Arrived, Away, Back, Change, Left, Person
 from worker.reasons import Reason
 from worker.shared_sign import Part, SharedSign
+from worker.transcript import Transcript
 from worker.welcome import Welcome
 
 log = logging.getLogger(__name__)
@@ -29,8 +30,8 @@ class ManyConversations:
     """`take` what happens in the room, and `run` meanwhile; over when the last conversation is.
 
     The first person takes the seat that was reserved for the call. Each other needs one of their own, and is
-    told when there is none. goes_on: an earlier job has had this call, and nobody knows who was first in it:
-    that seat is nobody's.
+    told when there is none. held: seats of an earlier job of this call whose sessions are brought back.
+    Nobody knows who was first in it: the reserved seat is nobody's then, and who has lost theirs is told.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class ManyConversations:
         welcome: Welcome,
         *,
         idle_s: float,
-        goes_on: bool,
+        held: Collection[str],
     ) -> None:
         self._id = call_id
         self._me = me
@@ -50,7 +51,7 @@ class ManyConversations:
         self._begin = begin
         self._welcome = welcome
         self._idle_s = idle_s
-        self._goes_on = goes_on
+        self._held = held
         self._begun = 0
         self._live: dict[Person, Conversation] = {}
         self._tasks: asyncio.TaskGroup | None = None
@@ -66,12 +67,14 @@ class ManyConversations:
     async def take(self, change: Change) -> None:
         """Something has happened in the room."""
         match change:
-            case Arrived(person) if not self.is_over:
+            case Arrived(person) | Back(person) if not self.is_over and person not in self._live:
                 assert self._tasks is not None
-                sign = self._sign.part()
+                sign, seat = self._sign.part(), self._seat(person)
                 audience = Audience(person.identity, self._permit)
-                self._live[person] = self._begin(self._seat(person), sign, audience)
+                self._live[person] = self._begin(seat, sign, audience)
                 self._begun += 1
+                if self._welcome.knows(person) and seat not in self._held:
+                    self._live[person].notice(NEW)
                 self._tasks.create_task(self._converse(person, sign))
             case Away(person) if person in self._live:
                 await self._live[person].pause()
@@ -103,7 +106,7 @@ class ManyConversations:
         return {"conversations": self._begun}
 
     def _seat(self, person: Person) -> str:
-        reserved = not self._begun and not self._goes_on
+        reserved = not self._begun and not self._held
         return self._id if reserved else f"{self._id}-{_digest(person.identity)}"
 
     async def _converse(self, person: Person, sign: Part) -> None:
@@ -123,6 +126,7 @@ class ManyConversations:
         except Exception:
             # Those of the others have nothing to do with it, and go on.
             log.exception("a conversation failed", extra={"call": self._id})
+            await self._tell_over(person)
         log.info(
             "conversation ended", extra={"call": self._id, "reason": str(reason)} | conversation.summary()
         )
@@ -134,6 +138,14 @@ class ManyConversations:
                 await self._me.unpublish_track(conversation.track_sid)
         if not self._live:
             self.hang_up(reason)
+
+    async def _tell_over(self, person: Person) -> None:
+        """In place of a conversation that cannot say so any more."""
+        transcript = Transcript(self._me, Audience(person.identity))
+        transcript.notice(OVER)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_TIMEOUT_S):
+                await transcript.finish()
 
     async def _watch_idle(self, conversation: Conversation) -> None:
         await idle.watch(lambda: conversation.idle_s, self._idle_s, conversation.notice)

@@ -109,12 +109,12 @@ class Orphans:
             async with asyncio.timeout(max(orphan.left_s for orphan in lost.values())):
                 await asyncio.sleep(MOMENT_S)
                 await self._no_job(room_name, identity)
-                room = await _find(livekit, room_name, self._agent_name)
+                found = await _find(livekit, room_name, self._agent_name, call)
         except TimeoutError:
             return
         finally:
             del self._lost[room_name, identity]
-        if room is None:
+        if found is None:
             log.info("a lost call is over: nobody wants an agent in its room", extra={"call": call})
             return
         if self._too_often(call):
@@ -128,9 +128,10 @@ class Orphans:
         if not resume:
             return
         log.info("a lost call goes on", extra={"call": call})
+        room, metadata = found
         self._launched.append((asyncio.get_running_loop().time(), call))
         try:
-            await self._launch(room, identity, Returning(call, resume))
+            await self._launch(room, identity, Returning(call, resume, metadata))
         except Exception:
             # What launches is not ours and may raise anything.
             log.exception("a lost call got no job", extra={"call": call})
@@ -148,17 +149,28 @@ class Orphans:
             await asyncio.sleep(POLL_S)
 
 
-async def _find(livekit: api.LiveKitAPI, name: str, agent_name: str) -> Room | None:
-    """The room, if an agent is still wanted there. Joining one that is closed would make a new one."""
+async def _find(livekit: api.LiveKitAPI, name: str, agent_name: str, call: str) -> tuple[Room, str] | None:
+    """The room, and the metadata of the call's dispatch, if an agent is still wanted there.
+
+    Joining a room that is closed would make a new one.
+    """
     while True:
         try:
             asked = api.ListRoomsRequest(names=[name])
             room = next(iter((await livekit.room.list_rooms(asked)).rooms), None)
-            if room is not None and agent_name:
-                # LiveKit ends a job whose dispatch is deleted as one whose connection is lost.
-                dispatches = await livekit.agent_dispatch.list_dispatch(name)
-                if all(dispatch.agent_name != agent_name for dispatch in dispatches):
-                    return None
-            return room
+            if room is None:
+                return None
+            if not agent_name:
+                return room, ""
+            dispatches = await livekit.agent_dispatch.list_dispatch(name)
+            ours = [dispatch for dispatch in dispatches if dispatch.agent_name == agent_name]
+            # LiveKit ends a job whose dispatch is deleted as one whose connection is lost.
+            return (room, _metadata(ours, call)) if ours else None
         except (aiohttp.ClientError, api.TwirpError, TimeoutError):
             await asyncio.sleep(POLL_S)
+
+
+def _metadata(dispatches: list[api.AgentDispatch], call: str) -> str:
+    """Of the dispatch that began this call: the one with its job, else the only one."""
+    fitting = [each for each in dispatches if call in (job.id for job in each.state.jobs)] or dispatches
+    return fitting[0].metadata if len(fitting) == 1 else ""

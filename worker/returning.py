@@ -17,16 +17,20 @@ _KEY = "moshi.returning"
 
 @dataclass(frozen=True, slots=True)
 class Returning:
-    """A call that goes on in another job. `resume`: by seat, the tokens of its sessions."""
+    """A call that goes on in another job. `resume`: by seat, the tokens of its sessions; `metadata`: of the
+    dispatch that it began with.
+    """
 
     call: str
     resume: Mapping[str, str]
+    metadata: str = ""
 
     def hidden_in(self, room: Room) -> Room:
         """The room as the job's process is told of it."""
         told = Room()
         told.CopyFrom(room)
-        told.metadata = json.dumps({_KEY: {"call": self.call, "resume": dict(self.resume)}})
+        body = {"call": self.call, "resume": dict(self.resume), "metadata": self.metadata}
+        told.metadata = json.dumps({_KEY: body})
         return told
 
     @classmethod
@@ -39,7 +43,7 @@ class Returning:
             body = json.loads(job.room.metadata)[_KEY]
         except (LookupError, TypeError, ValueError):
             return None
-        return cls(body["call"], body["resume"])
+        return cls(body["call"], body["resume"], body["metadata"])
 
 
 def call_of(identity: str) -> str:

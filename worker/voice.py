@@ -26,13 +26,14 @@ class Voice:
 
     def __init__(self, room: rtc.Room, tell: Callable[[bool], None]) -> None:
         self.track_sid = ""
+        self._room = room
         self._me = room.local_participant
         self._tell = tell
         self._out: AudioOut | None = None
         self._left_out_s, self._underruns = 0.0, 0
         self._permissions = asyncio.Event()
         self._settled = asyncio.Event()
-        room.on("participant_permissions_changed", lambda *_changed: self._permissions.set())
+        room.on("participant_permissions_changed", self._on_permissions)
         room.on("local_track_republished", self._on_republished)
 
     @property
@@ -77,13 +78,18 @@ class Voice:
                 pump = playing.create_task(_play(out, played))
                 await self._wait_until_permitted(False)
                 pump.cancel()
-            await self.close()
+            await self._drop()
             # The server has done so already, but the SDK would publish it again after a reconnect.
             with suppress(UnpublishTrackError):
                 await self._me.unpublish_track(out.track_sid)
 
     async def close(self) -> None:
-        """Drop what is queued."""
+        """Drop what is queued, and hear no more of the room."""
+        self._room.off("participant_permissions_changed", self._on_permissions)
+        self._room.off("local_track_republished", self._on_republished)
+        await self._drop()
+
+    async def _drop(self) -> None:
         if self._out is not None:
             self._left_out_s += self._out.left_out_s
             self._underruns += self._out.underruns
@@ -91,7 +97,7 @@ class Voice:
             await out.close()
 
     async def _publish(self) -> AudioOut | None:
-        slow = asyncio.get_running_loop().call_later(UNTOLD_S, self._say, False)
+        slow = asyncio.get_running_loop().call_later(UNTOLD_S, self._tell, False)
         try:
             return await AudioOut.publish(self._me)
         except PublishTrackError as refused:
@@ -109,6 +115,11 @@ class Voice:
         while self._me.permissions.can_publish is not permitted:
             self._permissions.clear()
             await self._permissions.wait()
+        # What was known of the track is so no more.
+        self._settled.clear()
+
+    def _on_permissions(self, *_changed: object) -> None:
+        self._permissions.set()
 
     def _on_republished(self, publication: rtc.LocalTrackPublication, previous_sid: str) -> None:
         if previous_sid == self.track_sid:

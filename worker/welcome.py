@@ -36,11 +36,15 @@ class Greeting(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """What callers are told, and who is. Whoever is told hears the clips, and gets the sentence as text."""
+    """What callers are told, and who is. Whoever is told hears the clips, and gets the sentence as text.
+
+    known: identities of those whom an earlier job of this call has welcomed.
+    """
 
     who: Disclosure = Disclosure.OFF
     sentence: str = ""
     clips: tuple[Clip, ...] = ()
+    known: frozenset[str] = frozenset()
 
     async def to(self, person: Person, conversation: Greeting) -> None:
         """Once they can hear it. What is played before a track is subscribed to is lost."""
@@ -56,7 +60,13 @@ class Welcome:
                 conversation.announce(clip)
         conversation.open()
 
+    def knows(self, person: Person) -> bool:
+        """Whether they were in the call before its job was lost."""
+        return person.identity in self.known
+
     def _is_for(self, person: Person) -> bool:
+        if self.knows(person):
+            return False
         by_phone = person.participant.kind in _TELEPHONES
         return self.who is Disclosure.ALL or (self.who is Disclosure.PHONE and by_phone)
 

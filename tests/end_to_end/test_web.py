@@ -101,6 +101,8 @@ async def test_who_comes_back_meets_an_agent_under_the_same_name(page: aiohttp.C
     first = await ask(page)
     async with Caller.enter(first["url"], first["token"]) as caller:
         await caller.wait_for_agent(PATIENCE_S)
+        # As a page that is closed: who hangs up ends the call.
+        await caller.room.disconnect()
     second = await ask(page, call=first["token"])
     assert second["identity"] == first["identity"]
     # Not the same to the letter where a second attempt was needed.

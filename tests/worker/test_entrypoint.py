@@ -3,9 +3,15 @@ from typing import Any, cast
 
 import pytest
 from livekit.agents import JobContext
+from livekit.protocol.agent import Job
+from livekit.protocol.models import Room
 
+from engine.protocol import SessionRequest
 from worker import entrypoint as job
+from worker.call import CallManner
+from worker.disclosure import Disclosure
 from worker.reasons import Reason
+from worker.returning import Returning
 
 
 class FakeEngine:
@@ -21,9 +27,15 @@ class FakeEngine:
 
 
 class FakeRoom:
+    departure_timeout = 20
+
+    def __init__(self, sid: str = "RM_made_by_our_coming") -> None:
+        self.remote_participants = {"ada": object()}
+        self._sid = sid
+
     @property
     async def sid(self) -> str:
-        return "RM_made_by_our_coming"
+        return self._sid
 
 
 class FakeContext:
@@ -40,6 +52,19 @@ class FakeContext:
     def shutdown(self, reason: str) -> None:
         self.reason = reason
 
+    def add_shutdown_callback(self, _stop: object) -> None:
+        pass
+
+
+class FakeCall:
+    """Keeps what it is built with, and is over at once."""
+
+    def __init__(self, call_id: str, *built_with: Any, manner: CallManner) -> None:
+        self.call_id, self.built_with, self.manner = call_id, built_with, manner
+
+    async def run(self) -> Reason:
+        return Reason.CALLER_LEFT
+
 
 async def test_a_job_that_comes_too_late_for_its_room_gives_its_seat_back_at_once(
     monkeypatch: pytest.MonkeyPatch,
@@ -51,3 +76,28 @@ async def test_a_job_that_comes_too_late_for_its_room_gives_its_seat_back_at_onc
     assert engine.released == ["AJ_1"]
     assert engine.is_closed
     assert context.reason == Reason.ROOM_CLOSED
+
+
+async def test_a_call_that_goes_on_keeps_its_parameters_and_welcomes_only_who_was_not_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[FakeCall] = []
+
+    def build(*args: Any, **options: Any) -> FakeCall:
+        calls.append(FakeCall(*args, **options))
+        return calls[-1]
+
+    monkeypatch.setenv("WORKER_DISCLOSURE", "all")
+    monkeypatch.setattr(job, "Call", build)
+    monkeypatch.setattr(job, "open_engine", lambda _settings: FakeEngine())
+    monkeypatch.setattr("worker.logs.hide_names_in", lambda _room: None)
+    context = FakeContext()
+    context.room = FakeRoom("RM_1")
+    returning = Returning("AJ_0", {"AJ_0": "token"}, '{"moshi": {"seed": 7}}')
+    context.job = cast(Any, Job(id="AJ_1", room=returning.hidden_in(Room(sid="RM_1"))))
+    await job.entrypoint(cast(JobContext, context))
+    (call,) = calls
+    assert call.call_id == "AJ_0"
+    assert [each.seed for each in call.built_with if isinstance(each, SessionRequest)] == [7]
+    assert call.manner.welcome.who is Disclosure.ALL
+    assert call.manner.welcome.known == {"ada"}

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +9,7 @@ import pytest
 from aiohttp import WSMsgType, web
 from livekit import api
 from livekit.protocol.agent import Job
+from livekit.protocol.agent_dispatch import AgentDispatchState
 from livekit.protocol.models import Room
 
 from engine.admin_protocol import ORPHANS_PATH, Claim, Orphan
@@ -24,6 +25,11 @@ AGENT = "moshi"
 
 def orphan(session: str = "s1", room: str = "lobby", call: str = "AJ_1", left_s: float = 5.0) -> Orphan:
     return Orphan(session, room, f"agent-{call}", call, left_s)
+
+
+def dispatch(agent: str = AGENT, metadata: str = "", *jobs: str) -> api.AgentDispatch:
+    state = AgentDispatchState(jobs=[Job(id=job) for job in jobs])
+    return api.AgentDispatch(agent_name=agent, metadata=metadata, state=state)
 
 
 @dataclass
@@ -68,15 +74,15 @@ class FakeAdmin:
 
 
 class FakeLiveKit:
-    """A server with these rooms, to each of which this agent was dispatched."""
+    """A server with these rooms, to each of which these agents were dispatched."""
 
-    def __init__(self, *names: str, dispatched: str = AGENT) -> None:
+    def __init__(self, *names: str, dispatches: Sequence[api.AgentDispatch]) -> None:
         self.room = self.agent_dispatch = self
         self._names = names
-        self._dispatched = dispatched
+        self._dispatches = dispatches
 
     async def list_dispatch(self, _room: str) -> list[api.AgentDispatch]:
-        return [api.AgentDispatch(agent_name=self._dispatched)]
+        return list(self._dispatches)
 
     async def list_rooms(self, asked: api.ListRoomsRequest) -> api.ListRoomsResponse:
         return api.ListRoomsResponse(rooms=[Room(name=name) for name in asked.names if name in self._names])
@@ -98,9 +104,11 @@ class Worker:
             raise RuntimeError("no process became available")
 
     @asynccontextmanager
-    async def watching(self, *rooms: str, dispatched: str = AGENT) -> AsyncIterator[None]:
+    async def watching(
+        self, *rooms: str, dispatches: Sequence[api.AgentDispatch] = (dispatch(),)
+    ) -> AsyncIterator[None]:
         orphans = Orphans(self.launch, lambda _room, who: who in self.living, lambda: not self.draining)
-        livekit = cast(api.LiveKitAPI, FakeLiveKit(*rooms, dispatched=dispatched))
+        livekit = cast(api.LiveKitAPI, FakeLiveKit(*rooms, dispatches=dispatches))
         task = asyncio.create_task(orphans.watch(self._socket, livekit, AGENT))
         try:
             yield
@@ -122,6 +130,25 @@ async def test_a_lost_call_gets_a_job_in_its_room_under_its_name_with_its_sessio
     async with FakeAdmin([orphan("s1", "lobby", "AJ_1")]).serving(socket), worker.watching("lobby"):
         await until(lambda: worker.jobs)
     assert worker.jobs == [("lobby", "agent-AJ_1", Returning("AJ_1", {"AJ_1": "token of s1"}))]
+
+
+@pytest.mark.parametrize(
+    ("dispatches", "metadata"),
+    [
+        ([dispatch(AGENT, "a", "AJ_0"), dispatch(AGENT, "b", "AJ_7", "AJ_1")], "b"),
+        ([dispatch("another", "a"), dispatch(AGENT, "b")], "b"),
+        ([dispatch(AGENT, "a", "AJ_0"), dispatch(AGENT, "b", "AJ_7")], ""),
+    ],
+    ids=["the one with its job", "the only one of our agent", "nobody knows which"],
+)
+async def test_a_lost_call_keeps_the_parameters_that_its_dispatch_gave_it(
+    socket: Path, dispatches: list[api.AgentDispatch], metadata: str
+) -> None:
+    worker = Worker(socket)
+    async with FakeAdmin([orphan()]).serving(socket), worker.watching("lobby", dispatches=dispatches):
+        await until(lambda: worker.jobs)
+    ((_, _, returning),) = worker.jobs
+    assert returning.metadata == metadata
 
 
 async def test_each_call_is_brought_back_by_one_of_two_workers(socket: Path) -> None:
@@ -180,7 +207,7 @@ async def test_nobody_goes_back_into_a_room_that_wants_no_agent(
 ) -> None:
     caplog.set_level("INFO")
     worker, admin = Worker(socket), FakeAdmin([orphan()])
-    async with admin.serving(socket), worker.watching(room, dispatched=dispatched):
+    async with admin.serving(socket), worker.watching(room, dispatches=[dispatch(dispatched)]):
         await until(lambda: "nobody wants an agent" in caplog.text)
     assert not worker.jobs
     assert not admin.claimed
@@ -222,7 +249,7 @@ async def test_an_engine_that_is_started_again_is_watched_again(
 
 
 def test_what_a_job_is_told_is_not_what_a_room_says_of_itself() -> None:
-    returning = Returning("AJ_1", {"AJ_1": "token"})
+    returning = Returning("AJ_1", {"AJ_1": "token"}, '{"moshi": {"seed": 7}}')
     room = returning.hidden_in(Room(name="lobby", departure_timeout=20))
     assert room.departure_timeout == 20
     assert Returning.told_to(Job(room=room)) == returning

@@ -1,6 +1,7 @@
 """How a conversation begins: heard, told, and only then with the model."""
 
 import asyncio
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -76,6 +77,21 @@ async def test_the_setting_says_who_is_told(
     assert (SENTENCE in texts(room)) is told
     room.speak(ada).say(tone(1))
     await until(lambda: engine.frames)
+
+
+async def test_who_was_in_the_call_before_its_job_was_lost_is_not_told_again_and_who_comes_later_is(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    ada, bob = FakePerson("ada"), FakePerson("bob")
+    room = FakeRoom(ada)
+    welcome = replace(telling(Disclosure.ALL).welcome, known=frozenset(["ada"]))
+    begin(room, manner=CallManner(RoomPolicy.MIX, welcome=welcome))
+    await until(lambda: room.local_participant.states == ["listening"])
+    assert texts(room) == []
+    assert CLIP.frame not in sound_card.played
+    room.enter(bob)
+    await until(lambda: CLIP.frame in sound_card.played)
+    assert texts(room) == [SENTENCE]
 
 
 async def test_nothing_begins_before_the_caller_can_hear_it(

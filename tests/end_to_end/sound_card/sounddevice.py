@@ -1,6 +1,6 @@
 """Stands in for a sound card: a microphone that plays the WAV MICROPHONE, speakers that write SPEAKERS.
 
-Ends its program, as Ctrl-C does, two seconds after the recording.
+Ends its program, as Ctrl-C does, some seconds after the recording.
 """
 
 import os
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Callback = Callable[[NDArray[np.float32], int, object, object], None]
-_TAIL_S = 2.0
+_TAIL_S = 5.0
 
 
 class _Stream:
