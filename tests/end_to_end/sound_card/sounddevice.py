@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 Callback = Callable[[NDArray[np.float32], int, object, object], None]
 _TAIL_S = 5.0
+# A program that is started in the background may be told to ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class _Stream:
