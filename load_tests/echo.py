@@ -7,16 +7,15 @@ attribute how long sound stays in its jitter buffer and in its track.
 import asyncio
 import json
 import sys
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from jwt import InsecureKeyLengthWarning
 from livekit import api, rtc
 
 from load_tests.report.stages import ECHO_ATTRIBUTE
 from worker.jitter import JitterGauge
 from worker.settings import LiveKitSettings
+from worker.tokens import accept_development_secret
 
 RATE, FRAME_MS, QUEUE_MS = 24_000, 80, 200
 TELLS_EVERY_S = 3.0
@@ -78,5 +77,5 @@ async def echo(settings: LiveKitSettings, room_name: str) -> None:
 
 
 if __name__ == "__main__":
-    warnings.filterwarnings("ignore", category=InsecureKeyLengthWarning)
+    accept_development_secret()
     asyncio.run(echo(LiveKitSettings.load(), sys.argv[1]))

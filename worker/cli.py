@@ -2,19 +2,18 @@
 
 import asyncio
 import sys
-import warnings
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from jwt import InsecureKeyLengthWarning
 
 from engine.errors import EngineError, Refused, UserError
 from engine.logs import LogFormat
 from worker import logs
 from worker.room_policy import RoomPolicy
 from worker.settings import LiveKitSettings, WorkerSettings
+from worker.tokens import accept_development_secret
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -182,8 +181,7 @@ def call(
 
 def _run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a command to its end and turn our errors into their exit codes."""
-    # LiveKit's development secret is short, and the settings let it pass on this machine only.
-    warnings.filterwarnings("ignore", category=InsecureKeyLengthWarning)
+    accept_development_secret()
     try:
         asyncio.run(work())
     except EngineError as error:

@@ -56,20 +56,14 @@ class Places:
 
     def take(self, session: str, seat: str | None, sampling: Sampling) -> Place:
         """A seat and a slot for a new session. Raises EngineFull."""
-        self._seats.enter(seat)
-        place = Place(session, self._free_slot())
-        assert place.slot is not None, "it was just given one"
-        self._holders[place.slot] = place
-        self._queue.join(Join(place.slot, sampling))
+        place, slot = self._enter(session, seat)
+        self._queue.join(Join(slot, sampling))
         return place
 
     def arrive(self, session: str, seat: str, copy: HostCopy) -> Place:
         """A seat and a slot for a session of another engine. Raises EngineFull."""
-        self._seats.enter(seat)
-        place = Place(session, self._free_slot())
-        assert place.slot is not None, "it was just given one"
-        self._holders[place.slot] = place
-        self._queue.move(Restore(place.slot, copy))
+        place, slot = self._enter(session, seat)
+        self._queue.move(Restore(slot, copy))
         return place
 
     def copy(self, place: Place) -> HostCopy | Copy:
@@ -142,6 +136,12 @@ class Places:
             if place.left == move.slot:
                 place.left = None
         return place.session if place else None
+
+    def _enter(self, session: str, seat: str | None) -> tuple[Place, SlotRef]:
+        self._seats.enter(seat)
+        slot = self._free_slot()
+        place = self._holders[slot] = Place(session, slot)
+        return place, slot
 
     def _share_out(self) -> None:
         """Those who are away give their seats up, the oldest first, as many as may."""

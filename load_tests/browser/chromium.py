@@ -26,10 +26,15 @@ _FILES = {
 }
 
 
+def find() -> str | None:
+    """The browser's program: the one that CHROMIUM names, else the machine's own."""
+    named = os.environ.get("CHROMIUM")
+    return next(filter(None, map(shutil.which, [named] if named else _NAMES)), None)
+
+
 def check() -> str:
     """The browser's program. Raises SettingError where anything that a caller in it needs is missing."""
-    named = os.environ.get("CHROMIUM")
-    found = next(filter(None, map(shutil.which, [named] if named else _NAMES)), None)
+    found = find()
     if found is None:
         raise SettingError("callers in browsers need Chromium: apt install chromium, or name one in CHROMIUM")
     if importlib.util.find_spec("playwright") is None:

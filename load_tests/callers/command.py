@@ -1,13 +1,11 @@
 """`python -m load_tests callers`: N people call, speak and listen, and it is told what became of it."""
 
 import asyncio
-import warnings
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from jwt import InsecureKeyLengthWarning
 
 from engine.errors import SettingError
 from load_tests.browser import chromium
@@ -20,6 +18,7 @@ from load_tests.report.outcome import check_outputs, errors_told, hand_over
 from load_tests.report.report import Report
 from worker.preflight import check_livekit
 from worker.settings import LiveKitSettings
+from worker.tokens import accept_development_secret
 
 _LIVEKIT_PATIENCE_S = 2.0
 
@@ -47,8 +46,7 @@ def main(
     picture: Annotated[Path | None, typer.Option("--plot", help="Draw it: .png, .svg or .pdf.")] = None,
 ) -> None:
     """Call a LiveKit server's agents; say how soon and how well everybody heard themselves again."""
-    # LiveKit's development secret is short, and the settings let it pass on this machine only.
-    warnings.filterwarnings("ignore", category=InsecureKeyLengthWarning)
+    accept_development_secret()
     with errors_told():
         settings = LiveKitSettings.load(livekit_url=url, livekit_agent_name=agent)
         if phones + browsers > rooms:

@@ -6,13 +6,11 @@ was refused, reads the time at which all begin, and says `done` when what each h
 
 import asyncio
 import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from jwt import InsecureKeyLengthWarning
 from numpy.typing import NDArray
 
 from engine.errors import UserError
@@ -26,6 +24,7 @@ from load_tests.callers.script import Script
 from load_tests.measured import SOCKETS
 from load_tests.phone import Line
 from worker.microphone import SPEAKING_RATE
+from worker.tokens import accept_development_secret
 
 
 async def _run(orders: Orders) -> None:
@@ -71,7 +70,7 @@ async def call(seat: Seat, says: NDArray[np.int16], start: Start, ready: Callabl
 
 
 if __name__ == "__main__":
-    warnings.filterwarnings("ignore", category=InsecureKeyLengthWarning)
+    accept_development_secret()
     try:
         asyncio.run(_run(Orders.from_json(sys.stdin.readline())))
     except* UserError as errors:

@@ -16,7 +16,7 @@ from load_tests.report.roles import Role
 from load_tests.report.summary import Goal
 from load_tests.visits import options, plan
 from load_tests.visits.measure import measure
-from load_tests.visits.periods import period, thirds
+from load_tests.visits.periods import split, thirds
 from load_tests.visits.plot import plot
 
 GROWN_PERCENT = 5.0
@@ -49,11 +49,7 @@ def main(
             )
         machine = Machine.now()
         found = asyncio.run(measure(service, visits, seed, repeats))
-        parts = [
-            period(bounds, visits, found.run.calls, found.run.model_delay_ms)
-            for bounds in thirds(found.run.seconds)
-        ]
-        run = replace(found.run, periods=tuple(parts))
+        run = replace(found.run, periods=split(found.run, visits, thirds(found.run.seconds)))
         goals = (*found.kept, slower(run), *grown(run))
         hand_over(Report(machine, run, more_goals=goals), result, picture, plot)
 

@@ -1,17 +1,16 @@
 """What the commands for callers who come and go have in common."""
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from jwt import InsecureKeyLengthWarning
 
 from engine.errors import SettingError
 from engine.settings import ClientSettings
 from load_tests.visits.ways import ByPage, ByRoom, BySocket, Way
 from worker.settings import LiveKitSettings
+from worker.tokens import accept_development_secret
 
 Url = Annotated[str | None, typer.Option(help="LiveKit server. [LIVEKIT_URL]")]
 Agent = Annotated[str | None, typer.Option(help="The worker's agent. [LIVEKIT_AGENT_NAME]")]
@@ -47,8 +46,7 @@ class Service:
         cls, url: str | None, agent: str | None, engine: str, page: str, secret: str, *, sockets: bool
     ) -> "Service":
         """Raises SettingError."""
-        # LiveKit's development secret is short, and the settings let it pass on this machine only.
-        warnings.filterwarnings("ignore", category=InsecureKeyLengthWarning)
+        accept_development_secret()
         token = ClientSettings.load(url=engine or None).token
         known = token.get_secret_value() if token else ""
         if sockets:

@@ -1,8 +1,8 @@
 """Whether those who came late fared as those who came early."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from load_tests.measured import CallMeasured, Period
+from load_tests.measured import CallMeasured, Period, RunMeasured
 from load_tests.report.spread import spread
 from load_tests.visits.plan import Visit
 
@@ -25,6 +25,11 @@ def around_refusal(visits: Sequence[Visit], calls: Sequence[CallMeasured], secon
         return [("all the time", 0.0, seconds)]
     first_s = min(turned_away)
     return [("before the first refusal", 0.0, first_s), ("from then on", first_s, seconds)]
+
+
+def split(run: RunMeasured, visits: Sequence[Visit], bounds: Iterable[Bounds]) -> tuple[Period, ...]:
+    """A run, by its parts."""
+    return tuple(period(each, visits, run.calls, run.model_delay_ms) for each in bounds)
 
 
 def period(

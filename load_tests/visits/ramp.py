@@ -13,7 +13,7 @@ from load_tests.report.report import Report
 from load_tests.report.summary import Goal
 from load_tests.visits import options, plan
 from load_tests.visits.measure import measure
-from load_tests.visits.periods import around_refusal, period
+from load_tests.visits.periods import around_refusal, split
 from load_tests.visits.plot import plot
 
 NOTICED_MS = 20.0
@@ -42,12 +42,10 @@ def main(
         visits = plan.ramp(callers, every, stay)
         machine = Machine.now()
         found = asyncio.run(measure(service, visits, seed, repeats))
-        parts = [
-            period(bounds, visits, found.run.calls, found.run.model_delay_ms)
-            for bounds in around_refusal(visits, found.run.calls, found.run.seconds)
-        ]
+        bounds = around_refusal(visits, found.run.calls, found.run.seconds)
+        parts = split(found.run, visits, bounds)
         notes = found.run.notes if len(parts) > 1 else (*found.run.notes, _NOBODY)
-        run = replace(found.run, periods=tuple(parts), notes=notes)
+        run = replace(found.run, periods=parts, notes=notes)
         goals = (*found.kept, *noticed(run))
         hand_over(Report(machine, run, more_goals=goals), result, picture, plot)
 

@@ -1,8 +1,6 @@
 """Chromium with a voice for a microphone, and the page in it."""
 
 import base64
-import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from playwright.async_api import Browser, Locator, Page, WebSocket, async_playwright
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+from load_tests.browser.chromium import find
+from tests.lacking import lacking
+
 # A name of this machine that is not localhost: to the browser, a page from elsewhere.
 ELSEWHERE = "elsewhere.test"
 RECORDER = """
@@ -50,13 +49,9 @@ async ([seconds, rate]) => {
 
 def find_chromium() -> str:
     """The machine's own. Skips where there is none; in CI, fails."""
-    named = os.environ.get("CHROMIUM")
-    found = next(filter(None, (shutil.which(name) for name in ([named] if named else NAMES))), None)
+    found = find()
     if found is None:
-        reason = "no Chromium: apt install chromium, or name one in CHROMIUM"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        lacking("no Chromium: apt install chromium, or name one in CHROMIUM")
     return found
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from tests.end_to_end.conftest import PATIENCE_S, environment
 from tests.end_to_end.processes import ROOT, Running, python
 from tests.end_to_end.scene import metrics, value
 from tests.end_to_end.sounds import keyed_phrases
+from tests.lacking import need_network_of_our_own
 from tests.worker.waiting import until
 from worker import sound_files
 from worker.lag import find_echo
@@ -33,8 +33,7 @@ ALIKE = 0.6
 @pytest.fixture
 def network(tmp_path: Path) -> str:
     """Of what the caller sends, one packet in ten is lost, three in a row: redundancy is not enough."""
-    if os.geteuid() != 0 or shutil.which("ip") is None or not Path("/dev/net/tun").exists():
-        pytest.skip("a network of our own needs root, iproute2 and /dev/net/tun")
+    need_network_of_our_own()
     file = tmp_path / "lossy.toml"
     file.write_text(LOSS)
     return str(file)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from tests.end_to_end.browser import find_chromium
 from tests.end_to_end.conftest import environment
 from tests.end_to_end.processes import ROOT, Running, python
+from tests.lacking import need_network_of_our_own
 from worker.settings import LiveKitSettings
 
 DELAY_MS = 60
@@ -22,8 +22,7 @@ SCENES = 3
 @pytest.fixture
 def network(tmp_path: Path) -> str:
     """Slow and otherwise good, so that nothing but a busy machine can cost words."""
-    if os.geteuid() != 0 or shutil.which("ip") is None or not Path("/dev/net/tun").exists():
-        pytest.skip("a network of our own needs root, iproute2 and /dev/net/tun")
+    need_network_of_our_own()
     find_chromium()
     file = tmp_path / "slow.toml"
     file.write_text(f"[up]\ndelay_ms = {DELAY_MS}\n[down]\ndelay_ms = {DELAY_MS}\n")

@@ -19,6 +19,7 @@ import pytest
 from engine.errors import SettingError
 from load_tests.network.behind import behind
 from load_tests.network.cable import Passage
+from tests.lacking import need_network_of_our_own
 
 ROOT = Path(__file__).parents[3]
 DELAY_MS = 100
@@ -60,8 +61,7 @@ def server(host: str) -> Iterator[str]:
 
 @pytest.fixture
 def slow(tmp_path: Path) -> str:
-    if os.geteuid() != 0 or shutil.which("ip") is None or not Path("/dev/net/tun").exists():
-        pytest.skip("a network of our own needs root, iproute2 and /dev/net/tun")
+    need_network_of_our_own()
     file = tmp_path / "slow.toml"
     file.write_text(f"[up]\ndelay_ms = {DELAY_MS}\n[down]\ndelay_ms = {DELAY_MS}\n")
     return str(file)
