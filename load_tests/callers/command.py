@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -79,7 +80,7 @@ async def _measure(
     await check_livekit(settings, _LIVEKIT_PATIENCE_S)
     count = len(people.scripts)
     with ExitStack() as until_end:
-        where = Where(settings.livekit_url)
+        where, away = Where(settings.livekit_url), None
         if network is not None:
             away = until_end.enter_context(behind(network, settings.livekit_url, people.seed))
             where = Where(away.place.url, str(away), lambda command: away.place.command(*command))
@@ -91,4 +92,6 @@ async def _measure(
             async with echoing(without_worker, rooms):
                 floor = await run(ECHO, people, without_worker, rooms, where)
         service = await run(SERVICE, people, settings, new_rooms(count), where, engine_url, repeats)
+    if away is not None and away.passage is not None:
+        service = replace(service, notes=(*service.notes, f"the network let through: {away.passage}"))
     return Report(machine, service, floor)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ def test_a_phone_and_a_browser_hear_themselves_through_a_slow_network(
         # That they are behind it: the round trip is the network's, there and back.
         assert min(call["rtt_ms"] for call in calls) >= 2 * DELAY_MS - 2
         assert "slow: up delay_ms 60; down delay_ms 60" in service["network"]
+        assert re.search(r"up \d+ packets, 0 lost.*moved late by p50", " ".join(service["notes"]))
         assert all(lag_ms > 1000 + 2 * DELAY_MS for call in calls for lag_ms in call["lags_ms"])
         if all(call["heard"] for call in calls):
             return
