@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from errno import EADDRINUSE
 from pathlib import Path
@@ -147,14 +147,19 @@ async def serve(
     arrivals = Arrivals(sessions, seats, grace, form) if peer_token and form else None
     returns = Returns(sessions, places, grace, orphans, departures, metrics)
 
+    def soon(what: Callable[..., None], *about: object) -> None:
+        # A step that hung may end after all, when nobody is left to be told: a closed loop is a RuntimeError.
+        with suppress(RuntimeError):
+            events.call_soon_threadsafe(what, *about)
+
     def deliver(results: list[StepResult]) -> None:
-        events.call_soon_threadsafe(sessions.deliver, results)
+        soon(sessions.deliver, results)
 
     def moved(move: Move, arrived: bool) -> None:
-        events.call_soon_threadsafe(sessions.moved, move, arrived)
+        soon(sessions.moved, move, arrived)
 
     def fail() -> None:
-        events.call_soon_threadsafe(break_down)
+        soon(break_down)
 
     def break_down() -> None:
         sessions.state = "broken"

@@ -1,6 +1,7 @@
 """A device that fails or hangs: everybody is told, and the process ends so that another can begin."""
 
 import asyncio
+import threading
 import time
 
 import aiohttp
@@ -47,6 +48,31 @@ async def test_everybody_hears_of_it_and_probes_see_it(
         assert await asyncio.wait_for(engine.served, 10) is False
         with pytest.raises(EngineUnreachable):
             await engine.client.seats()
+
+
+def test_a_step_that_ends_after_its_engine_has_is_told_to_nobody(
+    start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", raised.append)
+    monkeypatch.setattr("engine.service.server._LAST_WORDS_S", 0.1)
+
+    async def outlive() -> threading.Event:
+        async with start_engine(step_timeout_seconds=0.5) as engine:
+            session = await engine.client.open(SessionRequest())
+            hanging = engine.runner.open_gate
+            hanging.clear()
+            await session.send(FRAME)
+            assert await asyncio.wait_for(engine.served, 10) is False
+            engine.runner.open_gate = threading.Event()
+        return hanging
+
+    gate = asyncio.run(outlive())
+    [thread] = [thread for thread in threading.enumerate() if thread.name == "step"]
+    gate.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert raised == []
 
 
 async def test_a_step_that_is_only_slow_is_no_failure(start_engine: StartEngine) -> None:
