@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What callers are told aloud where the model cannot: needs the espeak-ng program (Debian package espeak-ng).
 set -euo pipefail
-cd "$(dirname "$0")/../worker/sounds"
+cd "$(dirname "$0")/../worker/sound/recordings"
 
 say() { espeak-ng -v en-us+f3 -s 150 -a 60 -w "$1.wav" "$2"; }
 

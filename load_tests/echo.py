@@ -13,8 +13,8 @@ import numpy as np
 from livekit import api, rtc
 
 from load_tests.report.stages import ECHO_ATTRIBUTE
-from worker.jitter import JitterGauge
 from worker.settings import LiveKitSettings
+from worker.sound.jitter import JitterGauge
 from worker.tokens import accept_development_secret
 
 RATE, FRAME_MS, QUEUE_MS = 24_000, 80, 200

@@ -11,7 +11,7 @@ import typer
 from engine.errors import EngineError, Refused, UserError
 from engine.logs import LogFormat
 from worker import logs
-from worker.room_policy import RoomPolicy
+from worker.room.room_policy import RoomPolicy
 from worker.settings import LiveKitSettings, WorkerSettings
 from worker.tokens import accept_development_secret
 
@@ -161,7 +161,7 @@ def call(
     livekit_agent_name: AgentName = None,
 ) -> None:
     """Join a room as a caller, play a recording in real time, and save what comes back."""
-    from worker.call_command import call
+    from worker.caller.call_command import call
 
     _run(
         lambda: call(

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 from livekit.agents import AutoSubscribe, JobContext
 
-from worker import logs, session_parameters
-from worker.call import NOTHING_LOST, Call, CallLimits, CallManner
-from worker.grace import grace_in
+from worker import logs
+from worker.conversation import session_parameters
 from worker.privacy import keeping_in, notice_in, welcome_in
-from worker.reasons import Reason
-from worker.returning import Returning
+from worker.room.call import NOTHING_LOST, Call, CallLimits, CallManner
+from worker.room.grace import grace_in
+from worker.room.reasons import Reason
+from worker.room.returning import Returning
 from worker.settings import WorkerSettings, open_engine
 
 log = logging.getLogger(__name__)

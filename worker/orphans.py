@@ -13,7 +13,7 @@ from livekit.protocol.models import Room
 from engine.admin import EngineAdmin
 from engine.admin_protocol import Orphan
 from engine.errors import AlreadyClaimed, EngineError, EngineUnreachable, SessionGone, SettingError
-from worker.returning import Returning, call_of
+from worker.room.returning import Returning, call_of
 from worker.settings import LiveKitSettings, WorkerSettings
 
 log = logging.getLogger(__name__)

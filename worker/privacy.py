@@ -3,12 +3,12 @@
 import logging
 
 from engine.errors import UserError
-from worker.attributes import NOTICE_TEXT
-from worker.clips import DISCLOSURE, RECORDED, Clip
 from worker.keeping import files
 from worker.keeping.kept import Keeping
+from worker.room.welcome import Welcome
 from worker.settings import PrivacySettings
-from worker.welcome import Welcome
+from worker.signs.attributes import NOTICE_TEXT
+from worker.sound.clips import DISCLOSURE, RECORDED, Clip
 
 log = logging.getLogger(__name__)
 

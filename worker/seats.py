@@ -10,9 +10,10 @@ from livekit.agents import AssignmentTimeoutError, JobRequest
 
 from engine.client import EngineClient, SeatCount
 from engine.errors import EngineError, SessionError, SettingError
-from worker import attributes, session_parameters
+from worker.conversation import session_parameters
 from worker.privacy import notice_in
 from worker.settings import WorkerSettings, open_engine
+from worker.signs import attributes
 
 log = logging.getLogger(__name__)
 

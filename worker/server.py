@@ -12,14 +12,14 @@ from livekit.agents.worker import ServerEnvOption
 from livekit.protocol.models import Room
 
 from worker import logs
-from worker.attributes import at_once
 from worker.entrypoint import entrypoint
 from worker.keeping.retention import Retention
 from worker.orphans import Orphans
 from worker.privacy import notice_in
-from worker.returning import Returning
+from worker.room.returning import Returning
 from worker.seats import AGENT_NAME, Seats
 from worker.settings import HealthSettings, WorkerSettings
+from worker.signs.attributes import at_once
 from worker.tokens import agent_token
 
 HEALTH_PORT = 8081

@@ -15,8 +15,8 @@ from engine.peers import parse_peers
 from engine.settings import ENV_PREFIX as ENGINE_PREFIX
 from engine.settings import NAMES as ENGINE_NAMES
 from engine.settings import checked_peers
-from worker.disclosure import Disclosure
-from worker.room_policy import RoomPolicy
+from worker.room.disclosure import Disclosure
+from worker.room.room_policy import RoomPolicy
 
 _PREFIX = "WORKER_"
 _DEVELOPMENT_SECRET = "secret"

@@ -13,7 +13,7 @@ from load_tests.browser.caller import BrowserCaller
 from load_tests.callers.line import LineMeasured, LineTotals
 from load_tests.callers.one_call import LISTENS_ON_S, Seat, Start
 from load_tests.callers.recorded import PIECE_S, PIECE_SAMPLES, CallRecorded
-from worker.microphone import SPEAKING_RATE
+from worker.caller.microphone import SPEAKING_RATE
 
 
 async def call(seat: Seat, says: NDArray[np.int16], start: Start, ready: Callable[[], None]) -> CallRecorded:

@@ -1,4 +1,4 @@
-"""Somebody who calls from a browser: to those who measure, much like `worker.caller.Caller`."""
+"""Somebody who calls from a browser: to those who measure, much like `worker.caller.caller.Caller`."""
 
 import asyncio
 import base64
@@ -16,9 +16,9 @@ from engine.errors import EngineError
 from engine.step.frames import SAMPLE_RATE
 from load_tests.browser.chromium import open_page
 from load_tests.callers.line import LineTotals
-from worker import sound_files
-from worker.caller import AGENT_TIMEOUT_S, NoAgent
-from worker.microphone import SPEAKING_RATE
+from worker.caller import sound_files
+from worker.caller.caller import AGENT_TIMEOUT_S, NoAgent
+from worker.caller.microphone import SPEAKING_RATE
 
 if TYPE_CHECKING:
     from playwright.async_api import Page

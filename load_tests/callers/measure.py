@@ -16,7 +16,7 @@ from load_tests.callers.times import CAPTURE_S, PLAYOUT_S, Ear, Mouth
 from load_tests.measured import SOCKETS, CallMeasured
 from load_tests.report import listener
 from load_tests.report.budget import HOP_MS
-from worker.microphone import SPEAKING_RATE
+from worker.caller.microphone import SPEAKING_RATE
 
 CAME_BACK = 0.6
 LEAKED = 0.5

@@ -13,7 +13,7 @@ from engine.step.frames import FRAME_S
 from load_tests.callers.door import let_in
 from load_tests.callers.line import LineMeasured, LineTotals
 from load_tests.callers.recorded import CallRecorded
-from worker.caller import Caller, NoAgent, NoConnection
+from worker.caller.caller import Caller, NoAgent, NoConnection
 
 LISTENS_ON_S = 3.5
 """How long callers listen after they have spoken: until the answer to their last words is over."""

@@ -23,7 +23,7 @@ from load_tests.callers.recorded import CallRecorded
 from load_tests.callers.script import Script
 from load_tests.measured import SOCKETS
 from load_tests.phone import Line
-from worker.microphone import SPEAKING_RATE
+from worker.caller.microphone import SPEAKING_RATE
 from worker.tokens import accept_development_secret
 
 

@@ -18,9 +18,9 @@ from load_tests.report.budget import budget
 from load_tests.report.stages import Stages
 from load_tests.report.watch import Watch
 from load_tests.sockets import WAITING
-from worker import attributes
-from worker.caller import new_room, token
+from worker.caller.caller import new_room, token
 from worker.settings import LiveKitSettings
+from worker.signs import attributes
 
 PARROT_DELAY_S = 1.0056
 """By `hearing`, without any transport; a test holds it to that."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from load_tests.callers.speech import Voice, sentence, spoken
-from worker.microphone import SPEAKING_RATE
+from worker.caller.microphone import SPEAKING_RATE
 
 REPERTOIRE = 12
 TAIL_S = 0.5

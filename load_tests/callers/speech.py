@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import UserError
-from worker import sound_files
-from worker.microphone import SPEAKING_RATE
+from worker.caller import sound_files
+from worker.caller.microphone import SPEAKING_RATE
 
 _WORDS = """
 able apple autumn basket bench bicycle bottle bridge butter candle castle chapter cherry circle coffee

@@ -17,8 +17,8 @@ from load_tests.callers.times import CAPTURE_S
 from load_tests.sockets.chat_line import ChatLine, coded
 from load_tests.sockets.line import Line
 from load_tests.sockets.session_line import SessionLine
-from worker import attributes
-from worker.microphone import SPEAKING_RATE
+from worker.caller.microphone import SPEAKING_RATE
+from worker.signs import attributes
 
 _LAST_WORDS_S = 2.0
 _GOLDEN = 0.618034

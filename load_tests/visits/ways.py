@@ -6,7 +6,7 @@ from typing import Protocol
 
 from load_tests.callers.one_call import Seat
 from load_tests.visits.plan import Visit
-from worker.caller import new_room, token
+from worker.caller.caller import new_room, token
 from worker.settings import LiveKitSettings
 
 

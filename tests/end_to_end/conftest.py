@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from tests.end_to_end.processes import ROOT, Running, free_port, get, python, running, wait_for
 from tests.lacking import lacking
-from worker import sound_files
-from worker.microphone import SPEAKING_RATE
+from worker.caller import sound_files
+from worker.caller.microphone import SPEAKING_RATE
 from worker.settings import LiveKitSettings
 from worker.web import webhook
 

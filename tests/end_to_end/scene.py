@@ -18,10 +18,10 @@ from engine.step.frames import FRAME_S
 from tests.end_to_end.conftest import PATIENCE_S, SLOTS, environment
 from tests.end_to_end.processes import ROOT, Running, get, python
 from tests.end_to_end.sounds import TONES_HZ, keyed_phrases
-from worker import sound_files
-from worker.caller import Caller, Segment, new_room
-from worker.lag import Echo, find_echo
-from worker.microphone import PIECE_S, SPEAKING_RATE
+from worker.caller import sound_files
+from worker.caller.caller import Caller, Segment, new_room
+from worker.caller.lag import Echo, find_echo
+from worker.caller.microphone import PIECE_S, SPEAKING_RATE
 from worker.settings import LiveKitSettings
 
 PHRASES = 3

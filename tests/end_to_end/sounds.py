@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.caller import SPEAKING_RATE
+from worker.caller.caller import SPEAKING_RATE
 
 # Far enough from each other, and each a tone that `parrot` and Opus keep.
 TONES_HZ = (400, 700, 1200, 3000)

@@ -17,9 +17,9 @@ from tests.end_to_end.scene import metrics, value
 from tests.end_to_end.sounds import keyed_phrases
 from tests.lacking import need_network_of_our_own
 from tests.worker.waiting import until
-from worker import sound_files
-from worker.lag import find_echo
-from worker.microphone import SPEAKING_RATE
+from worker.caller import sound_files
+from worker.caller.lag import find_echo
+from worker.caller.microphone import SPEAKING_RATE
 from worker.settings import LiveKitSettings
 
 PHRASE_HZ = 700

@@ -21,8 +21,8 @@ from tests.end_to_end.scene import (
     worker_call,
 )
 from tests.end_to_end.sounds import TONES_HZ, share
-from worker import sound_files
-from worker.caller import SPEAKING_RATE
+from worker.caller import sound_files
+from worker.caller.caller import SPEAKING_RATE
 from worker.settings import LiveKitSettings
 
 STAGES = {"queue", "step", "answer", "worker", "playout", "jitter"}

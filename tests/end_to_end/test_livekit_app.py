@@ -12,7 +12,7 @@ from playwright.async_api import Page, expect
 from tests.end_to_end.browser import chromium, record
 from tests.end_to_end.processes import Running
 from tests.lacking import lacking
-from worker.caller import new_room, token
+from worker.caller.caller import new_room, token
 from worker.settings import LiveKitSettings
 
 DIST = Path(__file__).parent / "livekit_app" / "dist"

@@ -13,8 +13,8 @@ from engine.client import EngineClient
 from engine.protocol import Audio, SessionRequest, Text
 from tests.end_to_end.conftest import PEER_TOKEN
 from tests.end_to_end.processes import Running, free_port, get, python, running, wait_for
-from worker import sound_files
-from worker.engine_link import EngineLink, Event, Followed, Opened
+from worker.caller import sound_files
+from worker.conversation.engine_link import EngineLink, Event, Followed, Opened
 
 FRAMES, MOVED_AT, LAST_WORDS_AT = 60, 15, 50
 START_TIMEOUT_S = 120.0

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tests.end_to_end.processes import ROOT
 from tests.end_to_end.sounds import keyed_phrases, share
 from tests.lacking import lacking
-from worker.caller import SPEAKING_RATE
+from worker.caller.caller import SPEAKING_RATE
 
 REFERENCE = ROOT / ".reference"
 SOUND_CARD = Path(__file__).parent / "sound_card"

@@ -15,7 +15,7 @@ from tests.end_to_end.browser import ELSEWHERE, Visit, chromium, visit
 from tests.end_to_end.conftest import StartWorker
 from tests.end_to_end.line import Line
 from tests.end_to_end.processes import free_port
-from worker.lag import find_echo
+from worker.caller.lag import find_echo
 from worker.settings import LiveKitSettings
 
 AGENT = "paged"

@@ -7,7 +7,7 @@ import pytest
 from engine.client import EngineClient
 from load_tests.phone import token
 from tests.end_to_end.conftest import PATIENCE_S, SLOTS, StartWorker
-from worker.caller import Caller, new_room
+from worker.caller.caller import Caller, new_room
 from worker.settings import LiveKitSettings
 
 pytestmark = pytest.mark.timeout(120)

@@ -13,11 +13,11 @@ from tests.end_to_end.conftest import PATIENCE_S, StartWorker
 from tests.end_to_end.processes import wait_for
 from tests.end_to_end.sounds import keyed_phrases, share
 from tests.worker.waiting import until
-from worker import sound_files
-from worker.caller import SPEAKING_RATE, Caller, new_room
-from worker.clips import DISCLOSURE, GOODBYE, Clip
-from worker.lag import find_echo
+from worker.caller import sound_files
+from worker.caller.caller import SPEAKING_RATE, Caller, new_room
+from worker.caller.lag import find_echo
 from worker.settings import LiveKitSettings
+from worker.sound.clips import DISCLOSURE, GOODBYE, Clip
 
 PHRASE_HZ = 700
 RATE = 24_000

@@ -21,14 +21,14 @@ from tests.end_to_end.conftest import PATIENCE_S
 from tests.end_to_end.processes import Running, free_port, get, python, running, wait_for
 from tests.end_to_end.sounds import keyed_phrases, share
 from tests.worker.waiting import until
-from worker.call import Call, CallLimits, CallManner
-from worker.caller import Caller, new_room
-from worker.conversation import LOST, NEW, UNHEARD
-from worker.ears import NO_MICROPHONE
-from worker.reasons import Reason
+from worker.caller.caller import Caller, new_room
+from worker.conversation.conversation import LOST, NEW, UNHEARD
+from worker.room.call import Call, CallLimits, CallManner
+from worker.room.ears import NO_MICROPHONE
+from worker.room.reasons import Reason
 from worker.settings import LiveKitSettings
+from worker.signs.transcript import TOPIC
 from worker.tokens import caller_token
-from worker.transcript import TOPIC
 
 PHRASE_HZ = 700
 TAKES = 3

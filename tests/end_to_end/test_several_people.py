@@ -11,11 +11,11 @@ from tests.end_to_end.scene import metrics, value
 from tests.end_to_end.sounds import keyed_phrases, share
 from tests.end_to_end.test_reconnects import Agent, Open
 from tests.end_to_end.test_reconnects import agent_in_a_room as agent_in_a_room
-from worker.call import CallManner
-from worker.caller import Caller
-from worker.engine_link import UNANSWERED_FRAMES
-from worker.reasons import Reason
-from worker.room_policy import RoomPolicy
+from worker.caller.caller import Caller
+from worker.conversation.engine_link import UNANSWERED_FRAMES
+from worker.room.call import CallManner
+from worker.room.reasons import Reason
+from worker.room.room_policy import RoomPolicy
 
 ADA_HZ, BOB_HZ = 400, 1200
 TAIL_S = 3.0

@@ -8,7 +8,7 @@ import pytest
 
 from engine.client import EngineClient
 from tests.end_to_end.conftest import PATIENCE_S, SLOTS, StartWorker
-from worker.caller import Caller, NoAgent, new_room
+from worker.caller.caller import Caller, NoAgent, new_room
 from worker.settings import LiveKitSettings
 
 WORKERS, FREE, CALLERS = 3, 2, 4

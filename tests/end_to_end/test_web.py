@@ -14,7 +14,7 @@ from livekit import api, rtc
 from tests.end_to_end.conftest import PATIENCE_S, StartWorker
 from tests.end_to_end.processes import Running
 from tests.end_to_end.sounds import keyed_phrases, share
-from worker.caller import Caller
+from worker.caller.caller import Caller
 from worker.settings import LiveKitSettings
 
 SLOTS = 1

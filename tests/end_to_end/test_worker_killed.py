@@ -14,7 +14,7 @@ import pytest
 from tests.end_to_end.conftest import PATIENCE_S, StartWorker
 from tests.end_to_end.processes import Running
 from tests.end_to_end.sounds import keyed_phrases, share
-from worker.caller import Caller, new_room
+from worker.caller.caller import Caller, new_room
 from worker.settings import LiveKitSettings
 
 PHRASES_HZ = (700, 1200)

@@ -13,8 +13,8 @@ import pytest
 from tests.end_to_end.conftest import PATIENCE_S, StartWorker, environment
 from tests.end_to_end.processes import ROOT, free_port, get, python, running, wait_for
 from tests.end_to_end.sounds import keyed_phrases, share
-from worker import conversation
-from worker.caller import Caller, new_room
+from worker.caller.caller import Caller, new_room
+from worker.conversation import conversation
 from worker.settings import LiveKitSettings
 
 ENGINE = {

@@ -5,7 +5,7 @@ from engine.logs import JsonFormatter, PlainFormatter
 
 
 def record(message: str, **fields: object) -> logging.LogRecord:
-    made = logging.LogRecord("worker.call", logging.INFO, __file__, 1, message, (), None)
+    made = logging.LogRecord("worker.room.call", logging.INFO, __file__, 1, message, (), None)
     vars(made).update(fields)
     return made
 
@@ -18,8 +18,8 @@ def test_a_line_for_machines_is_json_with_its_fields() -> None:
 
 def test_a_line_for_people_ends_in_its_fields() -> None:
     line = PlainFormatter().format(record("call ended", call="AJ_1", frames=12))
-    assert line.endswith("INFO worker.call: call ended call=AJ_1 frames=12")
-    assert PlainFormatter().format(record("ready")).endswith("INFO worker.call: ready")
+    assert line.endswith("INFO worker.room.call: call ended call=AJ_1 frames=12")
+    assert PlainFormatter().format(record("ready")).endswith("INFO worker.room.call: ready")
 
 
 def test_a_failure_brings_its_traceback() -> None:

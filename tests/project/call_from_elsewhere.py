@@ -13,7 +13,7 @@ import sys
 import aiohttp
 
 from tests.end_to_end.sounds import keyed_phrases, share
-from worker.caller import Caller
+from worker.caller.caller import Caller
 
 TONE_HZ = 1000
 

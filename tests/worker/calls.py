@@ -13,9 +13,9 @@ from engine.client import EngineClient
 from engine.protocol import FRAME_BYTES, SessionRequest
 from tests.fake_engine import FakeEngine, serving
 from tests.worker.fakes import FakeRoom, FakeSource
-from worker import conversation
-from worker.call import NOTHING_SPECIAL, Call, CallLimits, CallManner
-from worker.reasons import Reason
+from worker.conversation import conversation
+from worker.room.call import NOTHING_SPECIAL, Call, CallLimits, CallManner
+from worker.room.reasons import Reason
 
 Begin = Callable[..., "asyncio.Task[Reason]"]
 HOUR = CallLimits(max_s=3600, grace_s=0)

@@ -12,12 +12,13 @@ from tests.fake_engine import FakeEngine, serving
 from tests.worker.calls import ANEW, GOODBYE, ONE_MOMENT, Begin, tone
 from tests.worker.fakes import FakePerson, FakeRoom, FakeSource, FakeTrack
 from tests.worker.waiting import until
-from worker import conversation as conversation_module
-from worker import ears, people, voice
-from worker.call import CallLimits
-from worker.conversation import BACK, FULL, HEARD, LOST, NEW, OVER, UNHEARD
-from worker.ears import MICROPHONE, NO_MICROPHONE
-from worker.reasons import Reason
+from worker.conversation import conversation as conversation_module
+from worker.conversation.conversation import BACK, FULL, HEARD, LOST, NEW, OVER, UNHEARD
+from worker.room import ears, people
+from worker.room.call import CallLimits
+from worker.room.ears import MICROPHONE, NO_MICROPHONE
+from worker.room.reasons import Reason
+from worker.sound import voice
 
 PATIENT = CallLimits(max_s=3600, grace_s=60)
 

@@ -11,8 +11,8 @@ from engine.protocol import FRAME_BYTES, Audio
 from engine.step.frames import FRAME_S, SAMPLE_RATE
 from engine.trim import MOST_S
 from tests.worker.fakes import FakeSource
-from worker.audio_in import AudioIn
-from worker.audio_out import QUEUE_MS, AudioOut
+from worker.sound.audio_in import AudioIn
+from worker.sound.audio_out import QUEUE_MS, AudioOut
 
 HOUR_S = 3600.0
 SPEECH_DB, PAUSE_DB = -20.0, -math.inf

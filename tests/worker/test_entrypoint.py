@@ -8,10 +8,10 @@ from livekit.protocol.models import Room
 
 from engine.protocol import SessionRequest
 from worker import entrypoint as job
-from worker.call import CallManner
-from worker.disclosure import Disclosure
-from worker.reasons import Reason
-from worker.returning import Returning
+from worker.room.call import CallManner
+from worker.room.disclosure import Disclosure
+from worker.room.reasons import Reason
+from worker.room.returning import Returning
 
 
 class FakeEngine:

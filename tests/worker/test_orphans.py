@@ -18,7 +18,7 @@ from engine.service.error_answers import errors_as_json
 from tests.worker.waiting import until
 from worker import orphans as orphans_module
 from worker.orphans import Orphans
-from worker.returning import Returning
+from worker.room.returning import Returning
 
 AGENT = "moshi"
 

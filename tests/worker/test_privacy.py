@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from engine.errors import AudioFileError, SettingError
-from worker.attributes import NOTICE_TEXT
-from worker.clips import DISCLOSURE, GOODBYE, RECORDED
-from worker.disclosure import Disclosure
 from worker.privacy import keeping_in, notice_in, prepare, welcome_in
+from worker.room.disclosure import Disclosure
 from worker.settings import PrivacySettings
+from worker.signs.attributes import NOTICE_TEXT
+from worker.sound.clips import DISCLOSURE, GOODBYE, RECORDED
 
 
 def test_by_default_nothing_is_kept_and_telephones_are_told_what_they_talk_to() -> None:

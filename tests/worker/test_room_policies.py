@@ -14,12 +14,13 @@ from tests.fake_engine import FakeEngine
 from tests.worker.calls import HOUR, Begin, tone
 from tests.worker.fakes import FakePerson, FakeRoom, FakeSource
 from tests.worker.waiting import until
-from worker import conversation as conversation_module
-from worker import engine_link, people
-from worker.call import Call, CallLimits, CallManner
-from worker.conversation import FULL
-from worker.reasons import Reason
-from worker.room_policy import RoomPolicy
+from worker.conversation import conversation as conversation_module
+from worker.conversation import engine_link
+from worker.conversation.conversation import FULL
+from worker.room import people
+from worker.room.call import Call, CallLimits, CallManner
+from worker.room.reasons import Reason
+from worker.room.room_policy import RoomPolicy
 
 MIX, EACH = CallManner(RoomPolicy.MIX), CallManner(RoomPolicy.EACH)
 PATIENT = CallLimits(max_s=3600, grace_s=60)
@@ -224,7 +225,7 @@ async def test_other_agents_are_nobody(engine: FakeEngine, begin: Begin, sources
 async def test_a_microphone_that_is_taken_back_is_silence_and_its_owner_is_told(
     engine: FakeEngine, begin: Begin, sound_card: FakeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from worker import ears
+    from worker.room import ears
 
     monkeypatch.setattr(ears, "MICROPHONE_S", 0.1)
     ada = FakePerson("ada")

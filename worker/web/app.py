@@ -9,8 +9,8 @@ from engine.client import EngineClient
 from engine.errors import EngineError, SessionError
 from engine.protocol import ModelCard, SessionRequest
 from engine.service.error_answers import errors_as_json
+from worker.conversation.session_parameters import parse
 from worker.privacy import notice_in
-from worker.session_parameters import parse
 from worker.settings import WorkerSettings
 from worker.web import signalling, webhook
 from worker.web.calls import Calls

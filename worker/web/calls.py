@@ -15,8 +15,8 @@ from livekit import api
 
 from engine.errors import SessionError
 from engine.protocol import SessionRequest
-from worker.grace import departure_timeout_s
-from worker.session_parameters import to_metadata
+from worker.conversation.session_parameters import to_metadata
+from worker.room.grace import departure_timeout_s
 from worker.settings import WorkerSettings
 from worker.tokens import caller_token
 from worker.web.refusals import AllSeatsTaken, NobodyAnswers, NoServer

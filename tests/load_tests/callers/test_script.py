@@ -7,7 +7,7 @@ import pytest
 from engine.errors import UserError
 from load_tests.callers import speech
 from load_tests.callers.script import Script
-from worker.microphone import SPEAKING_RATE
+from worker.caller.microphone import SPEAKING_RATE
 
 SECONDS = 20.0
 

@@ -11,7 +11,7 @@ from engine.step.frames import FRAME_SAMPLES
 from load_tests.callers.one_call import Seat
 from load_tests.callers.recorded import CallRecorded
 from load_tests.sockets import call as calling
-from worker.microphone import SPEAKING_RATE
+from worker.caller.microphone import SPEAKING_RATE
 
 SAID_S, LISTENED_S = 0.4, 0.16
 FRAMES = 7

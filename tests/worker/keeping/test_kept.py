@@ -13,13 +13,13 @@ from tests.fake_engine import FakeEngine
 from tests.worker.calls import Begin, tone
 from tests.worker.fakes import FakePerson, FakeRoom, FakeSource
 from tests.worker.waiting import until
-from worker.call import CallManner
 from worker.keeping.kept import Keeping
 from worker.keeping.recording import MARK, Recording
 from worker.keeping.transcript_file import TranscriptFile
 from worker.keeping.writer import Writer
-from worker.reasons import Reason
-from worker.room_policy import RoomPolicy
+from worker.room.call import CallManner
+from worker.room.reasons import Reason
+from worker.room.room_policy import RoomPolicy
 
 
 def lines(path: Path) -> list[dict[str, object]]:

@@ -40,7 +40,8 @@ async def test_a_taken_port_is_named_with_the_setting_that_chooses_another(desk:
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
 async def test_page_and_signalling_share_one_certificate(desk: Desk, tmp_path: Path) -> None:
     certificate, key = self_signed(tmp_path, "127.0.0.1")
-    tls = settings(desk, worker_tls_cert=certificate, worker_tls_key=key)
+    nobody = "ws://127.0.0.1:1"
+    tls = settings(desk, worker_tls_cert=certificate, worker_tls_key=key, livekit_url=nobody)
     trusted = ssl.create_default_context(cafile=certificate)
     async with web_server(tls, 0, lambda: False) as url, aiohttp.ClientSession() as http:
         assert url.startswith("https://")

@@ -1,0 +1,1 @@
+"""The other side of a call: somebody in a room who speaks a recording."""

@@ -1,0 +1,185 @@
+"""One call: one room, how long it may last, and what is said in it with whom."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from livekit import rtc
+
+from engine.client import EngineClient
+from engine.protocol import SessionRequest
+from worker.conversation.conversation import Conversation
+from worker.conversation.engine_link import PATIENCE_S, EngineLink
+from worker.keeping.kept import NOTHING, Keeping
+from worker.room import reasons
+from worker.room.audience import EVERYBODY, Audience
+from worker.room.many_conversations import ManyConversations
+from worker.room.one_conversation import OneConversation
+from worker.room.people import Arrived, People
+from worker.room.reasons import Reason
+from worker.room.room_policy import RoomPolicy
+from worker.room.welcome import NO_WELCOME, Welcome
+from worker.signs.attributes import NOTICE_TEXT, Attributes, Sign, at_once
+
+log = logging.getLogger(__name__)
+
+NOTICE_S = 60.0
+ARRIVAL_S = 60.0
+GRACE_S = 15.0
+NOTHING_SPECIAL = SessionRequest()
+NOTHING_LOST: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """Seconds: that a call may last, from when before its end the caller is told, to wait for a caller at
+    first, for one who is gone, for one who says nothing (0: for ever), and for an engine.
+    """
+
+    max_s: float
+    notice_s: float = NOTICE_S
+    arrival_s: float = ARRIVAL_S
+    grace_s: float = GRACE_S
+    idle_s: float = 0.0
+    engine_s: float = PATIENCE_S
+
+
+@dataclass(frozen=True, slots=True)
+class CallManner:
+    """Whom the model listens to, and whether it does while it can be heard; what callers are told, at first
+    and by the attribute `moshi.notice`; what is kept.
+    """
+
+    policy: RoomPolicy = RoomPolicy.FIRST
+    half_duplex: bool = False
+    welcome: Welcome = NO_WELCOME
+    notice: str = NOTICE_TEXT
+    keeping: Keeping = NOTHING
+
+
+class Call:
+    """Build it as soon as the room is connected, and `run` it.
+
+    resume: the tokens of the sessions that an earlier job of this room has lost, by seat. Cancelling `run`
+    hangs nothing up: the engine sees a lost connection, and holds the session.
+    """
+
+    def __init__(
+        self,
+        call_id: str,
+        room: rtc.Room,
+        engine: EngineClient,
+        limits: CallLimits,
+        wanted: SessionRequest = NOTHING_SPECIAL,
+        resume: Mapping[str, str] = NOTHING_LOST,
+        clock: Callable[[], float] = time.monotonic,
+        manner: CallManner = CallManner(),
+    ) -> None:
+        self._id = call_id
+        self._room = room
+        self._engine = engine
+        self._limits = limits
+        self._wanted = wanted
+        self._resume = resume
+        self._manner = manner
+        self._clock = clock
+        self._people = People(room, limits.grace_s)
+        self._arrived = asyncio.Event()
+        self._sign = Attributes(room.local_participant, at_once(manner.notice))
+        self._talk = self._make_talk()
+        room.on("disconnected", self._on_disconnected)
+        room.on("reconnected", self._sign.show_again)
+
+    async def run(self) -> Reason:
+        """Converse with who comes until the call is over; the reason."""
+        began_at = self._clock()
+        reason = Reason.FAILED
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                others = [
+                    tasks.create_task(self._watch_people()),
+                    tasks.create_task(self._watch_time()),
+                    tasks.create_task(self._sign.run()),
+                ]
+                reason = await self._talk.run()
+                for task in others:
+                    task.cancel()
+        except asyncio.CancelledError:
+            reason = Reason.WORKER_STOPPED
+            raise
+        finally:
+            log.info("call ended", extra=self._summary(began_at, reason))
+        return reason
+
+    def hang_up(self, reason: Reason) -> None:
+        """End the call; the first reason counts."""
+        self._talk.hang_up(reason)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the call has ended or is about to."""
+        return self._talk.is_over
+
+    def _make_talk(self) -> OneConversation | ManyConversations:
+        policy, welcome, idle_s = self._manner.policy, self._manner.welcome, self._limits.idle_s
+        if policy is RoomPolicy.EACH:
+            me = self._room.local_participant
+            return ManyConversations(
+                self._id,
+                me,
+                self._sign,
+                self._converse,
+                welcome,
+                idle_s=idle_s,
+                held=self._resume,
+            )
+        conversation = self._converse(self._id, self._sign, EVERYBODY)
+        everybody = policy is RoomPolicy.MIX
+        return OneConversation(self._id, conversation, welcome, everybody=everybody, idle_s=idle_s)
+
+    def _converse(self, seat: str, sign: Sign, audience: Audience) -> Conversation:
+        me = self._room.local_participant.identity
+        # The engine gives the session back to nobody else.
+        wanted = replace(self._wanted, seat=seat, room=self._room.name, identity=me)
+        resume = self._resume.get(seat, "")
+        link = EngineLink(self._engine, wanted, resume, self._limits.engine_s, self._clock)
+        return Conversation(
+            self._id,
+            self._room,
+            link,
+            sign,
+            self._clock,
+            audience=audience,
+            half_duplex=self._manner.half_duplex,
+            kept=self._manner.keeping.of(seat),
+        )
+
+    async def _watch_people(self) -> None:
+        async for change in self._people.changes():
+            await self._talk.take(change)
+            if isinstance(change, Arrived):
+                self._arrived.set()
+
+    async def _watch_time(self) -> None:
+        try:
+            # Python 3.11's wait_for loses a cancellation that comes together with the caller.
+            async with asyncio.timeout(self._limits.arrival_s):
+                await self._arrived.wait()
+        except TimeoutError:
+            self.hang_up(Reason.NOBODY_CAME)
+            return
+        notice_s = min(self._limits.notice_s, self._limits.max_s)
+        await asyncio.sleep(self._limits.max_s - notice_s)
+        self._talk.notice(f"This call ends in {notice_s:g} seconds.")
+        await asyncio.sleep(notice_s)
+        self.hang_up(Reason.MAX_TIME)
+
+    def _on_disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
+        self.hang_up(reasons.of_disconnect(reason))
+
+    def _summary(self, began_at: float, reason: Reason) -> dict[str, object]:
+        times = {"reason": str(reason), "seconds": round(self._clock() - began_at, 1)}
+        return {"call": self._id} | times | self._talk.summary()

@@ -1,0 +1,170 @@
+"""A conversation with each person in a room, of which the others hear and read nothing."""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable, Collection
+from contextlib import suppress
+
+from livekit import rtc
+from livekit.rtc.participant import UnpublishTrackError
+
+from worker.conversation.conversation import LAST_WORDS_TIMEOUT_S, NEW, OVER, Conversation
+from worker.room import idle
+from worker.room.audience import Audience
+from worker.room.ears import Ears
+from worker.room.people import Arrived, Away, Back, Change, Left, Person
+from worker.room.reasons import Reason
+from worker.room.welcome import Welcome
+from worker.signs.attributes import Sign
+from worker.signs.shared_sign import Part, SharedSign
+from worker.signs.transcript import Transcript
+
+log = logging.getLogger(__name__)
+
+Begin = Callable[[str, Sign, Audience], Conversation]
+"""Makes a conversation: the name of its seat, where it shows its state, who hears it."""
+
+
+class ManyConversations:
+    """`take` what happens in the room, and `run` meanwhile; over when the last conversation is.
+
+    The first person takes the seat that was reserved for the call. Each other needs one of their own, and is
+    told when there is none. held: seats of an earlier job of this call whose sessions are brought back.
+    Nobody knows who was first in it: the reserved seat is nobody's then, and who has lost theirs is told.
+    """
+
+    def __init__(
+        self,
+        call_id: str,
+        me: rtc.LocalParticipant,
+        sign: Sign,
+        begin: Begin,
+        welcome: Welcome,
+        *,
+        idle_s: float,
+        held: Collection[str],
+    ) -> None:
+        self._id = call_id
+        self._me = me
+        self._sign = SharedSign(sign)
+        self._begin = begin
+        self._welcome = welcome
+        self._idle_s = idle_s
+        self._held = held
+        self._begun = 0
+        self._live: dict[Person, Conversation] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._over: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> Reason:
+        """Converse until it is over; the reason."""
+        # Before there is a track: what may be subscribed to is at first heard by all.
+        self._permit()
+        async with asyncio.TaskGroup() as self._tasks:
+            return await asyncio.shield(self._over)
+
+    async def take(self, change: Change) -> None:
+        """Something has happened in the room."""
+        match change:
+            case Arrived(person) | Back(person) if not self.is_over and person not in self._live:
+                assert self._tasks is not None
+                sign, seat = self._sign.part(), self._seat(person)
+                audience = Audience(person.identity, self._permit)
+                self._live[person] = self._begin(seat, sign, audience)
+                self._begun += 1
+                if self._welcome.knows(person) and seat not in self._held:
+                    self._live[person].notice(NEW)
+                self._tasks.create_task(self._converse(person, sign))
+            case Away(person) if person in self._live:
+                await self._live[person].pause()
+            case Back(person) if person in self._live:
+                self._live[person].go_on()
+                self._live[person].troubles.tell_again()
+            case Left(person) if person in self._live:
+                self._live[person].hang_up(Reason.CALLER_LEFT)
+
+    def hang_up(self, reason: Reason) -> None:
+        """End it; the first reason counts."""
+        for conversation in self._live.values():
+            conversation.hang_up(reason)
+        if not self._over.done():
+            self._over.set_result(reason)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended or is about to."""
+        return self._over.done()
+
+    def notice(self, text: str) -> None:
+        """A line of text for everybody."""
+        for conversation in self._live.values():
+            conversation.notice(text)
+
+    def summary(self) -> dict[str, object]:
+        """What is worth a line in the log afterwards."""
+        return {"conversations": self._begun}
+
+    def _seat(self, person: Person) -> str:
+        reserved = not self._begun and not self._held
+        return self._id if reserved else f"{self._id}-{_digest(person.identity)}"
+
+    async def _converse(self, person: Person, sign: Part) -> None:
+        conversation = self._live[person]
+        conversation.go_on()
+        ears = Ears(conversation, self._welcome)
+        reason = Reason.FAILED
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                others = [
+                    tasks.create_task(ears.listen(person)),
+                    tasks.create_task(self._watch_idle(conversation)),
+                ]
+                reason = await conversation.run()
+                for task in others:
+                    task.cancel()
+        except Exception:
+            # Those of the others have nothing to do with it, and go on.
+            log.exception("a conversation failed", extra={"call": self._id})
+            await self._tell_over(person)
+        log.info(
+            "conversation ended", extra={"call": self._id, "reason": str(reason)} | conversation.summary()
+        )
+        del self._live[person]
+        self._sign.remove(sign)
+        self._permit()
+        if conversation.track_sid:
+            with suppress(UnpublishTrackError):
+                await self._me.unpublish_track(conversation.track_sid)
+        if not self._live:
+            self.hang_up(reason)
+
+    async def _tell_over(self, person: Person) -> None:
+        """In place of a conversation that cannot say so any more."""
+        transcript = Transcript(self._me, Audience(person.identity))
+        transcript.notice(OVER)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_TIMEOUT_S):
+                await transcript.finish()
+
+    async def _watch_idle(self, conversation: Conversation) -> None:
+        await idle.watch(lambda: conversation.idle_s, self._idle_s, conversation.notice)
+        conversation.hang_up(Reason.IDLE)
+
+    def _permit(self) -> None:
+        """Let everybody subscribe to the answers that are theirs."""
+        self._me.set_track_subscription_permissions(
+            allow_all_participants=False,
+            participant_permissions=[
+                rtc.ParticipantTrackPermission(
+                    participant_identity=person.identity, allowed_track_sids=[conversation.track_sid]
+                )
+                for person, conversation in self._live.items()
+                if conversation.track_sid
+            ],
+        )
+
+
+def _digest(identity: str) -> str:
+    """Names of people stay out of URLs, which are logged."""
+    return hashlib.sha256(identity.encode()).hexdigest()[:12]

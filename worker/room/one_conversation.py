@@ -1,0 +1,97 @@
+"""One conversation in a room: with who came first, or with everybody."""
+
+import asyncio
+import logging
+
+from worker.conversation.conversation import Conversation
+from worker.room import idle
+from worker.room.ears import Ears
+from worker.room.people import Arrived, Away, Back, Change, Left, Person
+from worker.room.reasons import Reason
+from worker.room.welcome import Welcome
+
+log = logging.getLogger(__name__)
+
+
+class OneConversation:
+    """`take` what happens in the room, and `run` meanwhile. everybody: all are heard, else the first alone.
+
+    It is paused while nobody is there of those whom it listens to, and over when they have left.
+    """
+
+    def __init__(
+        self,
+        call_id: str,
+        conversation: Conversation,
+        welcome: Welcome,
+        *,
+        everybody: bool,
+        idle_s: float,
+    ) -> None:
+        self._id = call_id
+        self._conversation = conversation
+        self._everybody = everybody
+        self._idle_s = idle_s
+        self._ears = Ears(conversation, welcome)
+        self._listening: dict[Person, asyncio.Task[None]] = {}
+        self._away: set[Person] = set()
+        self._tasks: asyncio.TaskGroup | None = None
+
+    async def run(self) -> Reason:
+        """Converse until it is over; the reason."""
+        async with asyncio.TaskGroup() as self._tasks:
+            watching = self._tasks.create_task(self._watch_idle())
+            reason = await self._conversation.run()
+            for task in (watching, *self._listening.values()):
+                task.cancel()
+        return reason
+
+    async def take(self, change: Change) -> None:
+        """Something has happened in the room."""
+        match change:
+            case Arrived(person) if not self.is_over and (self._everybody or not self._listening):
+                assert self._tasks is not None
+                self._listening[person] = self._tasks.create_task(self._ears.listen(person))
+                self._conversation.go_on()
+                self._conversation.troubles.tell_again()
+            case Away(person) if person in self._listening:
+                log.info("caller away", extra={"call": self._id})
+                self._away.add(person)
+                await self._pause_if_alone()
+            case Back(person) if person in self._listening:
+                log.info("caller back", extra={"call": self._id})
+                self._away.discard(person)
+                self._conversation.go_on()
+                self._conversation.troubles.tell_again()
+            case Left(person) if person in self._listening:
+                self._listening.pop(person).cancel()
+                self._away.discard(person)
+                if self._listening:
+                    await self._pause_if_alone()
+                else:
+                    self.hang_up(Reason.CALLER_LEFT)
+
+    def hang_up(self, reason: Reason) -> None:
+        """End it; the first reason counts."""
+        self._conversation.hang_up(reason)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended or is about to."""
+        return self._conversation.is_over
+
+    def notice(self, text: str) -> None:
+        """A line of text for whoever is there."""
+        self._conversation.notice(text)
+
+    def summary(self) -> dict[str, object]:
+        """What is worth a line in the log afterwards."""
+        return self._conversation.summary()
+
+    async def _pause_if_alone(self) -> None:
+        if self._away.issuperset(self._listening):
+            await self._conversation.pause()
+
+    async def _watch_idle(self) -> None:
+        await idle.watch(lambda: self._conversation.idle_s, self._idle_s, self._conversation.notice)
+        self.hang_up(Reason.IDLE)
