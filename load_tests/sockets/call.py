@@ -1,6 +1,7 @@
 """One call over a socket, from opening to hanging up; what came of it."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -42,10 +43,11 @@ async def call(seat: Seat, says: NDArray[np.int16], start: Start, ready: Callabl
             after_s = time.monotonic() - connects_at
             return replace(nothing, refused=str(refusal), refused_after_s=after_s)
         joined_s = time.monotonic() - connects_at
+        conversation = _Conversation(line, len(pcm))
+        until_end.callback(conversation.close)
         ready()
         begins_at = await start()
-        conversation = _Conversation(line, begins_at + seat.number * _GOLDEN % 1 * FRAME_S, len(pcm))
-        await conversation.run()
+        await conversation.run(begins_at + seat.number * _GOLDEN % 1 * FRAME_S)
     recorded = conversation.recorded(nothing, begins_at, keeps=seat.script is None)
     return replace(recorded, join_s=joined_s)
 
@@ -57,21 +59,27 @@ async def _line(seat: Seat, pcm: NDArray[np.int16]) -> AbstractAsyncContextManag
 
 
 class _Conversation:
-    """Speaks open loop from `begins_at` on, and listens."""
+    """Listens from the start, since the engine hangs up on who does not answer its pings; speaks open loop."""
 
-    def __init__(self, line: Line, begins_at: float, samples: int) -> None:
+    def __init__(self, line: Line, samples: int) -> None:
         self._line = line
-        self._begins_at = begins_at
+        self._begins_at = math.inf
         self._frames = samples // FRAME_SAMPLES
         self._pieces = round(self._frames * FRAME_S / line.piece_s)
         self._sent_at: list[float] = []
         self._arrived_at: list[float] = []
         self._sounds: list[bytes] = []
         self._lost: str | None = None
+        self._listening = asyncio.create_task(self._listen())
 
-    async def run(self) -> None:
-        """Until all is said and answered, or the call is over."""
-        listening = asyncio.create_task(self._listen())
+    def close(self) -> None:
+        """Listen no longer."""
+        self._listening.cancel()
+
+    async def run(self, begins_at: float) -> None:
+        """Speak from then on, until all is said and answered, or the call is over."""
+        self._begins_at = begins_at
+        listening = self._listening
         speaking = asyncio.create_task(self._speak())
         await asyncio.wait((listening, speaking), return_when=asyncio.FIRST_COMPLETED)
         if not speaking.done() and len(self._arrived_at) < self._frames:

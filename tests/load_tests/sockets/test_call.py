@@ -25,6 +25,7 @@ class EchoLine:
 
     def __init__(self, breaks: int | None = None) -> None:
         self.ended = False
+        self.listened_to = asyncio.Event()
         self._breaks = breaks
         self._whole: asyncio.Queue[int] = asyncio.Queue()
 
@@ -33,6 +34,7 @@ class EchoLine:
             await self._whole.put(number // 2)
 
     async def answers(self) -> AsyncIterator[bytes]:
+        self.listened_to.set()
         while True:
             frame = await self._whole.get()
             if frame == self._breaks:
@@ -55,6 +57,8 @@ async def recorded(monkeypatch: pytest.MonkeyPatch, line: EchoLine, **seat: Any)
         return opened()
 
     async def start() -> float:
+        # Who waits for the others listens: an engine hangs up on who does not answer its pings.
+        await asyncio.wait_for(line.listened_to.wait(), 5)
         return asyncio.get_running_loop().time()
 
     monkeypatch.setattr(calling, "_line", line_of)
