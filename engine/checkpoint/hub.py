@@ -54,7 +54,12 @@ def _current(repo: str, name: str) -> str:
     try:
         metadata = huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(repo, name))
     except (TransportError, errors.OfflineModeIsEnabled):
+        if huggingface_hub.try_to_load_from_cache(repo, name) is huggingface_hub._CACHED_NO_EXIST:
+            raise errors.EntryNotFoundError(f"{repo} had no {name}") from None
         return huggingface_hub.hf_hub_download(repo, name, local_files_only=True)
+    except errors.EntryNotFoundError:
+        # Asked in this way, it keeps in mind that there is none: a later start may be without a network.
+        return huggingface_hub.hf_hub_download(repo, name)
     cached = huggingface_hub.try_to_load_from_cache(repo, name, revision=metadata.commit_hash)
     if not isinstance(cached, str):
         log.info("downloading", extra={"repository": repo, "file": name, "bytes": metadata.size})

@@ -46,6 +46,8 @@ def fake_hub(files: Mapping[str, bytes], token: str | None = None) -> Iterator[t
         def _refuse(self, status: int, code: str) -> None:
             self.send_response(status)
             self.send_header("X-Error-Code", code)
+            if code == "EntryNotFound":
+                self.send_header("X-Repo-Commit", _COMMIT)
             self.send_header("Content-Length", "0")
             self.end_headers()
 

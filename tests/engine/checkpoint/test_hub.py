@@ -12,6 +12,7 @@ import torch
 from huggingface_hub import constants
 
 from engine.checkpoint import load
+from engine.checkpoint.fetch import fetch as fetch_ahead
 from engine.checkpoint.locate import locate
 from engine.errors import CheckpointError
 from engine.parrot import CHECKPOINT
@@ -74,6 +75,14 @@ def test_a_repository_without_config_json_is_taken_for_a_moshi_7b(hub: list[str]
         files.lm()
 
 
+def test_that_there_is_no_config_json_is_known_without_the_hub_later(
+    hub: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locate("someone/bare")
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9" + TEMPLATE)
+    assert locate("someone/bare").config is None
+
+
 def test_an_unknown_repository(hub: list[str]) -> None:
     with pytest.raises(CheckpointError, match="nobody/nothing: no such repository") as caught:
         load("nobody/nothing", torch.device("cpu"))
@@ -131,3 +140,19 @@ def test_the_usual_variables_of_the_hub_are_honoured(tmp_path: Path) -> None:
         assert given.stdout.startswith(str(tmp_path)), given.stderr
     offline = fetch(HF_HOME=str(tmp_path), HF_HUB_OFFLINE="1")
     assert offline.stdout == given.stdout
+
+
+def test_files_are_fetched_ahead_of_time(hub: list[str]) -> None:
+    assert [path.name for path in fetch_ahead(REPO)] == [
+        "model.safetensors",
+        "tokenizer-parrot-mimi.safetensors",
+        "tokenizer_spm_parrot.model",
+    ]
+    fetched = [line for line in hub if line.startswith("GET")]
+    load(REPO, torch.device("cpu"))
+    assert [line for line in hub if line.startswith("GET")] == fetched
+
+
+def test_there_is_nothing_to_fetch_of_made_up_weights(hub: list[str]) -> None:
+    assert fetch_ahead("random:moshi-7b") == []
+    assert hub == []
