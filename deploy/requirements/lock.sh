@@ -13,3 +13,8 @@ lock ../../pyproject.toml --extra all -o all.txt
 lock dev.in -c all.txt -o dev.txt
 lock reference.in --no-deps -o reference.txt
 lock installer.in -o installer.txt
+# Parts of what is above, at the same versions: what a container image needs.
+lock ../../pyproject.toml --extra engine -c all.txt -o engine.txt
+lock ../../pyproject.toml --extra worker -c all.txt -o worker.txt
+lock build.in -c dev.txt -o build.txt
+lock tools.in -o tools.txt

@@ -76,6 +76,32 @@ def test_the_tools_leave_the_products_own_versions_alone() -> None:
         assert pin.name not in names or (pin.name, str(pin.specifier)) in product_pins, pin.name
 
 
+@pytest.mark.parametrize("image", ["engine", "worker"])
+def test_an_image_takes_what_its_part_asks_for_at_the_versions_that_all_have(image: str) -> None:
+    folder = ROOT / "deploy" / "requirements"
+    product = {(pin.name, str(pin.specifier)) for pin in pins(folder / "all.txt")}
+    of_image = pins(folder / f"{image}.txt")
+    assert {(pin.name, str(pin.specifier)) for pin in of_image} <= product
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = (*project["dependencies"], *project["optional-dependencies"][image])
+    names = {canonicalize_name(pin.name) for pin in of_image}
+    assert {canonicalize_name(Requirement(line).name) for line in wanted} <= names
+
+
+def test_the_workers_image_has_no_torch_and_the_engines_has_it_with_cuda() -> None:
+    folder = ROOT / "deploy" / "requirements"
+    heavy = ("torch", "triton", "nvidia-cublas")
+    assert not {pin.name for pin in pins(folder / "worker.txt")} & set(heavy)
+    for platform in ("linux x86-64", "linux aarch64"):
+        environment = {**PLATFORMS[platform], "python_full_version": "3.12.0", "python_version": "3.12"}
+        taken = {
+            pin.name
+            for pin in pins(folder / "engine.txt")
+            if pin.marker is None or pin.marker.evaluate(environment)
+        }
+        assert set(heavy) <= taken, platform
+
+
 def test_what_the_benchmark_plots_with_is_among_the_tools() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     tools = {pin.name: pin for pin in pins(ROOT / "deploy" / "requirements" / "dev.txt")}
