@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
 from time import monotonic
 
 from prometheus_client import (
@@ -15,10 +16,19 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from engine.errors import (
+    EngineDraining,
+    EngineFull,
+    LineFull,
+    TooManyFromAddress,
+    TooManySessions,
+    WaitedTooLong,
+)
 from engine.latency_window import QUANTILES, LatencyWindow
+from engine.service.room_hash import RoomHash
 from engine.service.seats import Seats
 from engine.step.frames import FRAME_S, StepResult
 from engine.step.measure import StepTimes
@@ -30,6 +40,14 @@ _LATENCY_BUCKETS = (
 _BATCH_BUCKETS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 80)
 
 STAGES = ("queue", "step", "answer", "worker", "playout", "jitter")
+ENDS = ("hang_up", "connection_lost", "error", "drain", "moved", "withdrawn")
+REFUSALS = tuple(
+    refusal.code
+    for refusal in (
+        EngineFull, EngineDraining, TooManySessions, LineFull, WaitedTooLong, TooManyFromAddress
+    )
+)  # fmt: skip
+HELD = ("slot", "host")
 FAULTS = {
     "underruns": "Answers that came after what the caller hears had run dry",
     "late_frames": "Frames of callers that came too late to be heard",
@@ -41,7 +59,8 @@ FAULTS = {
 class SessionLatency:
     """One session's latency by stage, how many frames were answered late, `FAULTS` of its sound."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], room: str = "") -> None:
+        self.room = room
         self.stages = {stage: LatencyWindow(clock) for stage in STAGES}
         self.frames = 0
         self.missed = 0
@@ -49,12 +68,18 @@ class SessionLatency:
 
 
 class Metrics(Collector):
-    """The registry behind `/metrics`, and the one place where times are observed. Event loop only."""
+    """The registry behind `/metrics`, and the one place where times are observed. Event loop only.
 
-    def __init__(self, seats: Seats, clock: Callable[[], float] = monotonic) -> None:
+    rooms: shows in which room a session is, by a hash of its name; None: nothing of it is shown.
+    """
+
+    def __init__(
+        self, seats: Seats, clock: Callable[[], float] = monotonic, rooms: RoomHash | None = None
+    ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client types a part of itself
         self._clock = clock
         self._seats = seats
+        self._rooms = rooms
         self._live: dict[str, SessionLatency] = {}
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
@@ -73,11 +98,16 @@ class Metrics(Collector):
             "moshi_missed_frames", "Frames answered over 80 ms after they were complete"
         )
         self._faults = {fault: self._counter(f"moshi_{fault}", told) for fault, told in FAULTS.items()}
+        self._begun = self._counter("moshi_sessions_begun", "Sessions opened, or arrived from another engine")
         self._ended = self._counter("moshi_sessions_ended", "Sessions that are over, by reason", "reason")
         self._refusals = self._counter("moshi_refusals", "Sessions and seats refused, by reason", "reason")
         self._resumes = self._counter(
             "moshi_resumes", "Callers who came back, by where their session was", "where"
         )
+        # From 0: the first of a kind would be no increase of a series that was not there.
+        for counter, kinds in ((self._ended, ENDS), (self._refusals, REFUSALS), (self._resumes, HELD)):
+            for kind in kinds:
+                counter.labels(kind)
         self._batch = Histogram(
             "moshi_step_batch_size",
             "Sessions answered in one step",
@@ -86,6 +116,21 @@ class Metrics(Collector):
         )
         self._gauge("moshi_seats", "Sessions that this engine can hold", lambda: seats.total)
         self._gauge("moshi_seats_used", "Seats in calls or reserved", lambda: seats.in_calls + seats.reserved)
+
+    def identify(self, model: str, device: str) -> None:
+        """Show what runs here, and on what."""
+        build = Gauge(
+            "moshi_build_info", "What runs here", ["version", "model", "device"], registry=self._registry
+        )
+        build.labels(_version(), model, device).set(1)
+
+    def drains(self, is_draining: Callable[[], bool]) -> None:
+        """Show whether new calls are taken."""
+        self._gauge("moshi_draining", "1: no new calls are taken", lambda: float(is_draining()))
+
+    def add(self, collector: Collector) -> None:
+        """Show what this collects as well."""
+        self._registry.register(collector)
 
     def predict(self, times: StepTimes) -> None:
         """Show the answer latency that `times` foretell, for the calls that are on and for a full engine."""
@@ -107,16 +152,18 @@ class Metrics(Collector):
             ["where"],
             registry=self._registry,
         )
-        held.labels("slot").set_function(in_slots)
-        held.labels("host").set_function(in_host_memory)
+        for where, count in zip(HELD, (in_slots, in_host_memory), strict=True):
+            held.labels(where).set_function(count)
 
     def resumed(self, where: str) -> None:
         """A caller is back, whose session was in its `slot` or in memory of the `host`."""
         self._resumes.labels(where).inc()
 
-    def begin(self, session: str) -> None:
+    def begin(self, session: str, room: str | None = None) -> None:
         """A session is live: its series appear with its first frame."""
-        self._live[session] = SessionLatency(self._clock)
+        self._begun.inc()
+        hashed = self._rooms.of(room) if self._rooms and room else ""
+        self._live[session] = SessionLatency(self._clock, hashed)
 
     def end(self, session: str, reason: str) -> SessionLatency:
         """A session is over: its series are gone. What it measured is returned, for the log."""
@@ -181,7 +228,12 @@ class Metrics(Collector):
             )
             for fault, told in FAULTS.items()
         }
+        rooms = InfoMetricFamily(
+            "moshi_session", "In which room a live session is, hashed", labels=["session"]
+        )
         for session, live in self._live.items():
+            if live.room:
+                rooms.add_metric([session], {"room": live.room})
             frames.add_metric([session], live.frames)
             missed.add_metric([session], live.missed)
             for fault, family in faults.items():
@@ -190,7 +242,7 @@ class Metrics(Collector):
                 for quantile, seconds in zip(QUANTILES, window.last_minute() or (), strict=False):
                     labels = {"session": session, "stage": stage, "quantile": str(quantile)}
                     latency.add_sample(latency.name, labels, seconds)
-        yield from (latency, frames, missed, *faults.values())
+        yield from (latency, frames, missed, *faults.values(), rooms)
 
     def text(self) -> bytes:
         """The page in Prometheus' text format."""
@@ -201,3 +253,11 @@ class Metrics(Collector):
 
     def _gauge(self, name: str, description: str, value: Callable[[], float]) -> None:
         Gauge(name, description, registry=self._registry).set_function(value)
+
+
+def _version() -> str:
+    try:
+        return version("moshi-live")
+    except PackageNotFoundError:
+        # A checkout that nobody has installed.
+        return "unknown"

@@ -5,16 +5,18 @@ import re
 import aiohttp
 import numpy as np
 import pytest
+import torch
 from prometheus_client.parser import text_string_to_metric_families
 
 from engine.client import EngineSession
 from engine.errors import EngineFull
 from engine.protocol import Audio, Report, SessionRequest
+from engine.service.device_memory import DeviceMemory
 from engine.service.metrics import FAULTS, Metrics
 from engine.service.seats import Seats
 from engine.step.frames import Frame, SlotRef, StepResult
 from engine.step.measure import StepTimes
-from tests.engine.service.conftest import RunningEngine
+from tests.engine.service.conftest import RunningEngine, StartEngine
 
 SILENCE = b"\0" * 3840
 
@@ -48,7 +50,7 @@ async def test_a_live_session_shows_its_quantiles_and_takes_them_along(
 ) -> None:
     session = await engine.client.open(SessionRequest())
     await talk(session, 5)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             page = await samples(engine)
             mine = {name: value for name, value in page.items() if f"session={session.ready.session}" in name}
@@ -152,3 +154,66 @@ def test_the_prediction_follows_the_calls_that_are_on() -> None:
     for _ in range(3):
         seats.enter(None)
     assert predicted() == pytest.approx((0.030, 0.040))
+
+
+async def test_what_runs_here_is_shown_and_whether_it_takes_calls(start_engine: StartEngine) -> None:
+    async with start_engine(slots=1) as engine:
+        page = await samples(engine)
+        assert [name for name in page if name.startswith("moshi_build_info{device=cpu,model=fake,version=")]
+        assert page["moshi_draining"] == 0
+        session = await engine.client.open(SessionRequest())
+        engine.shutdown.request()
+        async with asyncio.timeout(30):
+            while (await samples(engine))["moshi_draining"] != 1:
+                await asyncio.sleep(0.01)
+        await session.end()
+
+
+async def test_what_can_happen_is_counted_from_0_so_that_the_first_of_it_is_an_increase(
+    engine: RunningEngine,
+) -> None:
+    page = await samples(engine)
+    for name in (
+        "moshi_refusals_total{reason=engine_full}",
+        "moshi_refusals_total{reason=draining}",
+        "moshi_sessions_ended_total{reason=error}",
+        "moshi_resumes_total{where=host}",
+    ):
+        assert page[name] == 0
+    await engine.client.open(SessionRequest())
+    assert (await samples(engine))["moshi_sessions_begun_total"] == 1
+
+
+async def test_no_page_says_in_which_room_a_session_is(engine: RunningEngine) -> None:
+    await engine.client.open(SessionRequest(room="ada and bob", identity="agent"))
+    page = await samples(engine)
+    assert page["moshi_seats_used"] == 1
+    assert not [name for name in page if "room" in name or "ada" in name]
+
+
+async def test_whoever_has_the_key_finds_the_session_of_a_room(start_engine: StartEngine) -> None:
+    async with start_engine(room_hash_key="a key of the operator") as engine:
+        session = await engine.client.open(SessionRequest(room="ada and bob", identity="agent"))
+        nobodys = await engine.client.open(SessionRequest())
+        page = await samples(engine)
+        assert nobodys.ready.session not in str([name for name in page if "room" in name])
+        # printf %s "ada and bob" | openssl dgst -sha256 -hmac "a key of the operator"
+        known = "df13cc6eb7e8ec65"
+        assert page[f"moshi_session_info{{room={known},session={session.ready.session}}}"] == 1
+        await session.end()
+        async for _ in session:
+            pass
+        assert not [name for name in await samples(engine) if "moshi_session_info" in name]
+
+
+def test_memory_of_a_gpu_is_shown_where_there_is_one() -> None:
+    metrics = Metrics(Seats(1))
+    metrics.add(DeviceMemory(lambda: (80_000, 20_000, 59_000, 50_000)))
+    page = parsed(metrics.text().decode())
+    assert page["moshi_gpu_memory_bytes"] == 80_000
+    assert page["moshi_gpu_memory_free_bytes"] == 20_000
+    assert page["moshi_gpu_memory_reserved_bytes"] == 59_000
+    assert page["moshi_gpu_memory_used_bytes"] == 50_000
+    without = Metrics(Seats(1))
+    without.add(DeviceMemory.of(torch.device("cpu")))
+    assert not [name for name in parsed(without.text().decode()) if "gpu" in name]
