@@ -1,0 +1,84 @@
+"""What can be done with a telephone in a room: hang it up, put it through. LiveKit's API does it."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+import aiohttp
+from livekit import api, rtc
+
+from worker.phones.call_status import CALL_STATUS, HUNG_UP
+from worker.phones.e164 import is_number
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 5.0
+
+
+class Switchboard(Protocol):
+    """Of one room."""
+
+    async def hang_up(self, identity: str) -> None:
+        """End the call of this telephone."""
+
+    async def transfer(self, identity: str) -> None:
+        """Put it through to where the settings say, and nowhere else. Where that fails, the call goes on."""
+
+
+class NoSwitchboard:
+    """Where there are no telephones."""
+
+    async def hang_up(self, identity: str) -> None:
+        """Nothing."""
+
+    async def transfer(self, identity: str) -> None:
+        """Nothing."""
+
+
+class LiveKitSwitchboard:
+    """transfer_to: a number, or a SIP address. livekit: makes the API when there is something to do.
+
+    To make it reads the machine's certificates, for which a call that begins has no time.
+    """
+
+    def __init__(
+        self, livekit: Callable[[], api.LiveKitAPI], room: str, call_id: str, transfer_to: str
+    ) -> None:
+        self._livekit = livekit
+        self._room = room
+        self._id = call_id
+        self._to = f"tel:{transfer_to}" if is_number(transfer_to) else transfer_to
+
+    async def hang_up(self, identity: str) -> None:
+        """End the call of this telephone."""
+        who = api.RoomParticipantIdentity(room=self._room, identity=identity)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self._livekit().room.remove_participant(who)
+        except (aiohttp.ClientError, api.ServerError, TimeoutError) as error:
+            log.warning("a telephone could not be hung up", extra={"call": self._id, "detail": str(error)})
+
+    async def transfer(self, identity: str) -> None:
+        """Put it through. The provider of its trunk has to allow that."""
+        request = api.TransferSIPParticipantRequest(
+            participant_identity=identity, room_name=self._room, transfer_to=self._to, play_dialtone=True
+        )
+        try:
+            await self._livekit().sip.transfer_sip_participant(request)
+        except (aiohttp.ClientError, api.ServerError, TimeoutError) as error:
+            log.warning("a telephone was not put through", extra={"call": self._id, "detail": str(error)})
+        else:
+            log.info("a telephone was put through", extra={"call": self._id})
+
+
+async def hang_up_those_left_in(room: rtc.Room, switchboard: Switchboard) -> None:
+    """The agent is about to leave: whoever called by telephone would hear silence for ever.
+
+    Where there is anybody else whom they may be talking to, their call is no business of ours.
+    """
+    left = list(room.remote_participants.values())
+    if all(person.kind == rtc.ParticipantKind.PARTICIPANT_KIND_SIP for person in left):
+        for person in left:
+            if person.attributes.get(CALL_STATUS) != HUNG_UP:
+                await switchboard.hang_up(person.identity)
