@@ -9,7 +9,10 @@ COMMANDS = {
     "callers": ("load_tests.callers.command", "Many callers in real rooms, beside a bare echo."),
     "churn": ("load_tests.visits.churn", "Callers join and leave: does anything wear out?"),
     "ramp": ("load_tests.visits.ramp", "Callers join until some are refused: who notices?"),
+    "faults": ("load_tests.faults.command", "One fault after the other, while callers talk."),
+    "soak": ("load_tests.faults.soak", "Faults at random for a long time, while callers talk."),
     "engine": ("load_tests.sockets.command", "Many callers of an engine's own sockets, without rooms."),
+    "wire": ("load_tests.wire", "What one call puts on the network, and asks of Redis."),
     "simulate": ("load_tests.simulation.command", "Predict misses and refusals without a GPU."),
 }
 """Of each command: the module whose `app` or `main` it is, and what it does."""

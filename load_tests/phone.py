@@ -22,11 +22,14 @@ _PACKET = round(RATE * PACKET_S)
 _TRUNK = "+15550100"
 
 
-def token(settings: LiveKitSettings, room: str, number: int) -> str:
-    """A token for the caller with this number, who is a participant as livekit-sip's are."""
+def token(settings: LiveKitSettings, room: str, number: int, status: str = "active") -> str:
+    """A token for the caller with this number, who is a participant as livekit-sip's are.
+
+    They may say themselves what becomes of their call, as livekit-sip does.
+    """
     phone = f"+1555{number:07d}"
     attributes = {
-        "sip.callStatus": "active",
+        "sip.callStatus": status,
         "sip.phoneNumber": phone,
         "sip.trunkPhoneNumber": _TRUNK,
         "sip.callID": f"SCL_load{number}",
@@ -34,6 +37,8 @@ def token(settings: LiveKitSettings, room: str, number: int) -> str:
         "sip.ruleID": "SDR_load",
     }
     made = caller_token(settings, room, f"sip_{phone}").with_kind("sip").with_attributes(attributes)
+    assert made.claims.video is not None
+    made.claims.video.can_update_own_metadata = True
     if settings.livekit_agent_name:
         dispatch = api.RoomAgentDispatch(agent_name=settings.livekit_agent_name)
         made = made.with_room_config(api.RoomConfiguration(agents=[dispatch]))

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from engine.errors import SettingError
+from load_tests import options
 from load_tests.browser import chromium
 from load_tests.callers.echoes import NOBODY, echoing
 from load_tests.callers.run import ECHO, SERVICE, Crowd, Where, new_rooms, run, tell
@@ -27,24 +28,24 @@ _LIVEKIT_PATIENCE_S = 2.0
 def main(
     rooms: Annotated[int, typer.Option(min=1, help="Callers at the same time, each in a room.")] = 1,
     minutes: Annotated[float, typer.Option(min=0.1, help="How long each speaks.")] = 1.0,
-    url: Annotated[str | None, typer.Option(help="LiveKit server. [LIVEKIT_URL]")] = None,
-    agent: Annotated[str | None, typer.Option(help="The worker's agent. [LIVEKIT_AGENT_NAME]")] = None,
+    url: options.Url = None,
+    agent: options.Agent = None,
     engine: Annotated[
         str, typer.Option(help="The engine, whose metrics show where the time goes.", envvar="ENGINE_URL")
     ] = "",
     baseline: Annotated[bool, typer.Option("--baseline", help="Call a bare LiveKit echo first.")] = False,
     network: Annotated[
-        str | None, typer.Option(help="Network of the callers: lte, wifi, bad or a file. Needs root.")
+        str | None,
+        typer.Option(
+            help="Network of the callers: lte, wifi, bad, loss-5 or another, or a file. Needs root."
+        ),
     ] = None,
     phones: Annotated[int, typer.Option(min=0, help="How many of the callers call by telephone.")] = 0,
     browsers: Annotated[int, typer.Option(min=0, help="How many of the callers call from Chromium.")] = 0,
-    repeats: Annotated[
-        bool | None,
-        typer.Option("--echo/--no-echo", help="Whether the model repeats what it hears, as parrot does."),
-    ] = None,
+    repeats: options.Repeats = None,
     seed: Annotated[int, typer.Option(min=0, help="What is said, and what the network does.")] = 0,
-    result: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
-    picture: Annotated[Path | None, typer.Option("--plot", help="Draw it: .png, .svg or .pdf.")] = None,
+    result: options.Json = None,
+    picture: options.Plot = None,
 ) -> None:
     """Call a LiveKit server's agents; say how soon and how well everybody heard themselves again."""
     accept_development_secret()

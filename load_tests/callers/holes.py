@@ -8,7 +8,7 @@ from engine.step.frames import SAMPLE_RATE
 AUDIBLE_S = 0.04
 _HOP_S = 0.005
 _HOP = round(_HOP_S * SAMPLE_RATE)
-_SILENT_SAID_DB, _SILENT_HEARD_DB = -45.0, -55.0
+_SILENT_SAID_DB, SILENT_HEARD_DB = -45.0, -55.0
 _NEAR_S = 0.15
 
 
@@ -17,10 +17,10 @@ def holes(said: NDArray[np.int16], heard: NDArray[np.int16]) -> tuple[float, ...
 
     Both int16 [N] at 24 kHz, laid so that they agree. Only between the first and the last sound in `heard`.
     """
-    pauses = _runs(_level_db(said) < _SILENT_SAID_DB)
+    pauses = runs(level_db(said) < _SILENT_SAID_DB)
     near = round(_NEAR_S / _HOP_S)
     found = []
-    for begin, end in _runs(_level_db(heard) < _SILENT_HEARD_DB):
+    for begin, end in runs(level_db(heard) < SILENT_HEARD_DB):
         if begin == 0 or end == len(heard) // _HOP:
             continue
         of_said = [to - at for at, to in pauses if at < end + near and to > begin - near]
@@ -30,13 +30,13 @@ def holes(said: NDArray[np.int16], heard: NDArray[np.int16]) -> tuple[float, ...
     return tuple(found)
 
 
-def _level_db(pcm: NDArray[np.int16]) -> NDArray[np.float64]:
-    """Of every 5 ms, full scale 0."""
+def level_db(pcm: NDArray[np.int16]) -> NDArray[np.float64]:
+    """Of every 5 ms of int16 [N] at 24 kHz, full scale 0."""
     hops = pcm[: len(pcm) // _HOP * _HOP].reshape(-1, _HOP).astype(np.float64) / 32768
     return np.asarray(10 * np.log10(np.mean(np.square(hops), axis=1) + 1e-12))
 
 
-def _runs(true: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def runs(true: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Begin and end of each stretch that is true."""
     edges = np.flatnonzero(np.diff(np.pad(true.astype(np.int8), 1)))
     return [(int(begin), int(end)) for begin, end in edges.reshape(-1, 2)]

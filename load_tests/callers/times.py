@@ -47,8 +47,16 @@ class Ear:
 
     @classmethod
     def of(cls, recorded: CallRecorded) -> "Ear":
-        """By the pieces of each second that came soonest: what this process was late to notice is not lag."""
-        late_s = recorded.arrived_at_s - PIECE_S * np.arange(len(recorded.arrived_at_s))
+        """That of a whole call."""
+        return cls.of_arrivals(recorded.arrived_at_s)
+
+    @classmethod
+    def of_arrivals(cls, arrived_at_s: NDArray[np.float64]) -> "Ear":
+        """By the pieces of each second that came soonest: what this process was late to notice is not lag.
+
+        arrived_at_s [M]: when each piece of one stream came.
+        """
+        late_s = arrived_at_s - PIECE_S * np.arange(len(arrived_at_s))
         padded = np.pad(late_s, _JUDGED, constant_values=np.inf)
         return cls(np.lib.stride_tricks.sliding_window_view(padded, 2 * _JUDGED + 1).min(axis=1))
 

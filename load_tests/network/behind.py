@@ -5,7 +5,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import IO
 
 from engine.errors import SettingError
 from load_tests.network.cable import Passage
@@ -18,11 +19,20 @@ _END_TIMEOUT_S = 10.0
 
 @dataclass(slots=True)
 class Behind:
-    """`place` is where to run callers; `passage` is what went through, known after the block."""
+    """`place` is where to run callers; `passage` is what went through, known after the block.
+
+    cable: the standard input of its process.
+    """
 
     profile: Profile
     place: Place
+    cable: IO[str]
     passage: Passage | None = None
+
+    def change(self, profile: Profile) -> None:
+        """From now on the network does this. Raises OSError if there is none any more."""
+        self.cable.write(json.dumps({"up": asdict(profile.up), "down": asdict(profile.down)}) + "\n")
+        self.cable.flush()
 
     def __str__(self) -> str:
         return f"{self.profile} ({self.passage})" if self.passage else str(self.profile)
@@ -39,12 +49,13 @@ def behind(profile_name: str, url: str, seed: int = 0) -> Iterator[Behind]:
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as cable:
+        assert cable.stdin is not None
         assert cable.stdout is not None
         told = cable.stdout.readline()
         if not told:
             _, said = cable.communicate()
             raise SettingError(said.strip() or f"the cable ended with code {cable.returncode}")
-        here = Behind(profile, Place(**json.loads(told)))
+        here = Behind(profile, Place(**json.loads(told)), cable.stdin)
         try:
             yield here
         finally:

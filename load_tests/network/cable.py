@@ -1,7 +1,8 @@
 """`python -m load_tests.network.cable PROFILE URL SEED`: a namespace, and a bad cable to it.
 
 It is there from the line on its standard output, a `Place` as JSON, until its standard input ends: also when
-whoever started it is killed. Then it takes away all that it made and prints a `Passage`.
+whoever started it is killed. Then it takes away all that it made and prints a `Passage`. A line on its
+standard input changes what it does: both directions as JSON, what is left out does nothing.
 
 Packets are moved here and not by the kernel's netem, which many kernels come without: a seed decides which
 are lost and how late the others are, and how exactly that was kept is known afterwards.
@@ -15,6 +16,7 @@ import signal
 import sys
 import time
 from array import array
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 
@@ -24,7 +26,7 @@ from engine.errors import EngineError
 from load_tests.network.addresses import DESTINATION, LOOPBACK, SOURCE, exchange
 from load_tests.network.lane import Counts, Lane
 from load_tests.network.namespace import Namespace
-from load_tests.network.profile import Profile
+from load_tests.network.profile import Conditions, Profile
 
 _MTU = 65_535
 _MOST_AT_ONCE = 64
@@ -66,8 +68,13 @@ class Cable:
         while True:
             wait_s = max(0.0, self._under_way[0][0] - time.monotonic()) if self._under_way else None
             ready, _, _ = select.select([self.inside, self.outside, until], [], [], wait_s)
-            if until in ready and not os.read(until, 1024):
-                break
+            if until in ready:
+                told = os.read(until, 65_536)
+                if not told:
+                    break
+                # Shorter than a pipe's, so that lines come whole.
+                for line in told.splitlines():
+                    self._change(json.loads(line))
             if self.inside in ready:
                 self._take(self.inside, self.outside, self.up)
             if self.outside in ready:
@@ -76,6 +83,10 @@ class Cable:
         late_ms = 1000 * np.asarray(self._late_s or [0.0])
         p50, p99, worst = (float(value) for value in np.percentile(late_ms, [50, 99, 100]))
         return Passage(self.up.counts, self.down.counts, (p50, p99, worst))
+
+    def _change(self, told: Mapping[str, Mapping[str, float]]) -> None:
+        self.up.change(Conditions(**told["up"]))
+        self.down.change(Conditions(**told["down"]))
 
     def _take(self, source: int, target: int, lane: Lane) -> None:
         with suppress(BlockingIOError):

@@ -27,6 +27,12 @@ class Lane:
         self._latest = 0.0
         self._stall_at: float | None = None
 
+    def change(self, conditions: Conditions) -> None:
+        """From now on it does this."""
+        self._conditions = conditions
+        self._losing = False
+        self._stall_at = None
+
     def arrival(self, now: float, size: int) -> float | None:
         """When a packet of `size` bytes that is sent `now` arrives; None if it is lost."""
         given = self._conditions

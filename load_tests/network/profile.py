@@ -1,4 +1,4 @@
-"""What a network does to packets: three by name, any other from a TOML file."""
+"""What a network does to packets: some by name, any other from a TOML file."""
 
 import tomllib
 from dataclasses import dataclass, fields
@@ -100,7 +100,7 @@ def _text(conditions: Conditions) -> str:
     return ", ".join(told) or "as it is"
 
 
-# Chosen to be like what people have, from no measurement of ours.
+# What people have: chosen to be like it, from no measurement of ours. After that, what a goal is about.
 _NAMED = {
     "lte": (
         Conditions(delay_ms=25, jitter_ms=10, loss_percent=0.3, loss_burst=2, rate_kbit=8_000, queue_ms=300),
@@ -126,4 +126,8 @@ _NAMED = {
             stall_ms=150, rate_kbit=1_000, queue_ms=500,
         ),
     ),
+    "plain": (Conditions(), Conditions()),
+    "loss-5": (Conditions(loss_percent=5), Conditions(loss_percent=5)),
+    "loss-10": (Conditions(loss_percent=10), Conditions(loss_percent=10)),
+    "gone": (Conditions(loss_percent=100), Conditions(loss_percent=100)),
 }  # fmt: skip

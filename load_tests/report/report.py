@@ -64,12 +64,17 @@ class Report:
         }
 
     def write(self, path: Path) -> None:
-        """As JSON, numbers with six digits. Raises SettingError where nothing can be written."""
-        text = json.dumps(_rounded(self.to_json()), indent=1)
-        try:
-            path.write_text(text + "\n")
-        except OSError as error:
-            raise SettingError(f"--json {path}: {error.strerror}") from None
+        """As JSON. Raises SettingError."""
+        write_json(self.to_json(), path)
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Plain data, numbers with six digits. Raises SettingError where nothing can be written."""
+    text = json.dumps(_rounded(value), indent=1)
+    try:
+        path.write_text(text + "\n")
+    except OSError as error:
+        raise SettingError(f"--json {path}: {error.strerror}") from None
 
 
 def _rounded(value: Any) -> Any:

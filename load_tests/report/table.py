@@ -4,14 +4,11 @@ from collections.abc import Iterator, Sequence
 
 from load_tests.measured import CallMeasured, RunMeasured
 from load_tests.report.report import Report
+from load_tests.report.rows import UNKNOWN, Row, number, table
 from load_tests.report.spread import Spread, spread
 from load_tests.report.summary import Goal, Summary, added, conditions, lags_of
 
 MOST_CALLERS = 16
-_NAME = 34
-_UNKNOWN = "-"
-
-Row = tuple[str, ...]
 
 
 def text(report: Report) -> str:
@@ -22,11 +19,11 @@ def text(report: Report) -> str:
         f"{conditions(service)}\n"
         f"{machine.processor}, {machine.cores} cores, load average {machine.load_average} before; "
         f"{machine.date}, commit {machine.commit or 'unknown'}",
-        _table(_over_all(report)),
-        _table(_callers(service), left=2),
-        *(_table(_periods(run)) for run in report.runs if run.periods),
-        *(_table(_processes(run)) for run in report.runs if run.processes),
-        _table(_budget(report)) if any(run.budget for run in report.runs) else "",
+        table(_over_all(report)),
+        table(_callers(service), left=2),
+        *(table(_periods(run)) for run in report.runs if run.periods),
+        *(table(_processes(run)) for run in report.runs if run.processes),
+        table(_budget(report)) if any(run.budget for run in report.runs) else "",
         "\n".join(f"note, {run.what}: {note}" for run in report.runs for note in run.notes),
         "\n".join(f"doubt: {doubt}" for doubt in report.doubts),
         "\n".join(_verdict(report)),
@@ -47,7 +44,7 @@ def _over_all(report: Report) -> Iterator[Row]:
     yield ("the model's own delay", *(f"{run.model_delay_ms:.0f} ms" for run in report.runs))
     for name in ("p50", "p95", "p99", "worst"):
         values = (getattr(one.lag_ms, name, None) for one in sums)
-        yield (f"mouth to ear beyond it, {name}", *(_number(value, 1, " ms") for value in values))
+        yield (f"mouth to ear beyond it, {name}", *(number(value, 1, " ms") for value in values))
     if any(one.estimate_ms for one in sums):
         yield ("estimated: p50, p95, p99", *(_estimate(one.estimate_ms) for one in sums))
     yield ("holes of 40, 80, 200 ms", *(", ".join(map(str, one.gaps)) for one in sums))
@@ -55,8 +52,8 @@ def _over_all(report: Report) -> Iterator[Row]:
     yield ("words of other callers heard", *(str(one.leaked) for one in sums))
     if any(one.answer_ms for one in sums):
         yield ("frame answered after p50, p95, p99", *(_numbers(one.answer_ms) for one in sums))
-    yield ("frames, missed", *(f"{one.frames}, {one.missed}" if one.frames else _UNKNOWN for one in sums))
-    yield ("sent late, p99 of the worst caller", *(_number(one.send_late_p99_ms, 1, " ms") for one in sums))
+    yield ("frames, missed", *(f"{one.frames}, {one.missed}" if one.frames else UNKNOWN for one in sums))
+    yield ("sent late, p99 of the worst caller", *(number(one.send_late_p99_ms, 1, " ms") for one in sums))
 
 
 def _callers(run: RunMeasured) -> Iterator[Row]:
@@ -77,20 +74,20 @@ def _caller(run: RunMeasured, call: CallMeasured, remark: str) -> Row:
     lags = spread(lags_of(run, call))
     concealed = None if call.concealed_share is None else 100 * call.concealed_share
     if call.refused is not None:
-        remark = f"refused after {_number(call.refused_after_s, 1, ' s')}: {call.refused}"
+        remark = f"refused after {number(call.refused_after_s, 1, ' s')}: {call.refused}"
     elif call.lost is not None:
         remark = f"{call.lost} {remark}"
     return (
         f"{call.number} {call.room}",
         call.kind,
-        _number(call.join_s, 2),
+        number(call.join_s, 2),
         *(_lags(lags, call.lag_estimate_ms)),
         f"{call.heard}/{call.said}",
-        _number(min(call.similarity, default=None), 2),
+        number(min(call.similarity, default=None), 2),
         str(len(call.gaps_ms)),
-        _number(call.jitter_buffer_ms, 1),
-        _number(call.rtt_ms, 1),
-        _number(concealed, 2),
+        number(call.jitter_buffer_ms, 1),
+        number(call.rtt_ms, 1),
+        number(concealed, 2),
         remark,
     )
 
@@ -105,9 +102,9 @@ def _periods(run: RunMeasured) -> Iterator[Row]:
             one.name,
             f"{one.begins_s:.0f} to {one.ends_s:.0f}",
             *(str(count) for count in (one.callers, one.refused, one.lost)),
-            _number(one.join_p50_s, 2),
+            number(one.join_p50_s, 2),
             *(str(count) for count in (one.said, one.heard)),
-            *(_number(value, 1) for value in (one.lag_p50_ms, one.lag_p95_ms, one.lag_p99_ms)),
+            *(number(value, 1) for value in (one.lag_p50_ms, one.lag_p95_ms, one.lag_p99_ms)),
         )
 
 
@@ -127,15 +124,15 @@ def _processes(run: RunMeasured) -> Iterator[Row]:
         yield (
             one.name,
             str(one.processes),
-            _number(one.cpu_percent_mean, 1),
-            _number(one.cpu_percent_max, 1),
-            _number(one.cpu_percent_mean / sessions if sessions else None, 1),
-            _number(one.rss_mb_first, 0),
-            _number(one.rss_mb_last, 0),
-            _number(one.own_mb, 0),
+            number(one.cpu_percent_mean, 1),
+            number(one.cpu_percent_max, 1),
+            number(one.cpu_percent_mean / sessions if sessions else None, 1),
+            number(one.rss_mb_first, 0),
+            number(one.rss_mb_last, 0),
+            number(one.own_mb, 0),
         )
     if run.gpu:
-        yield (run.gpu.name, "", _number(run.gpu.busy_percent_mean, 1), _number(run.gpu.busy_percent_max, 1))
+        yield (run.gpu.name, "", number(run.gpu.busy_percent_mean, 1), number(run.gpu.busy_percent_max, 1))
 
 
 def _budget(report: Report) -> Iterator[Row]:
@@ -151,7 +148,7 @@ def _budget(report: Report) -> Iterator[Row]:
         for run in runs:
             found = [stage for stage in run.budget.stages if stage.name == name] if run.budget else []
             values += (
-                [_number(found[0].p50_ms, 1), _number(found[0].p95_ms, 1)] if found else [_UNKNOWN, _UNKNOWN]
+                [number(found[0].p50_ms, 1), number(found[0].p95_ms, 1)] if found else [UNKNOWN, UNKNOWN]
             )
         yield (name, *values, how)
 
@@ -161,56 +158,34 @@ def _verdict(report: Report) -> Iterator[str]:
     if p50 is not None and p95 is not None:
         yield f"worker and engine add {p50:.1f} ms at p50 and {p95:.1f} ms at p95 to a bare echo"
     for goal in report.goals:
-        measured = _number(goal.measured, 1 if goal.unit else 0, f" {goal.unit}".rstrip())
-        yield f"{_word(goal)}: {goal.name} {measured} (at most {goal.most:g})"
+        yield verdict(goal)
 
 
-def _word(goal: Goal) -> str:
-    return {True: "met", False: "MISSED", None: "not measured"}[goal.met]
-
-
-def _table(rows: Iterator[Row], left: int = 1) -> str:
-    """Rows as wide as they need, the first `left` columns and the last of a full row to the left."""
-    cells = list(rows)
-    columns = max(map(len, cells))
-    widths = [max(len(row[n]) for row in cells if n < len(row)) for n in range(columns)]
-    lines = []
-    for row in cells:
-        words = [
-            word.ljust(width) if n < left or _is_remark(cells, n) else word.rjust(width)
-            for n, (word, width) in enumerate(zip(row, widths, strict=False))
-        ]
-        lines.append("  ".join(words).rstrip())
-    return "\n".join(lines)
-
-
-def _is_remark(cells: Sequence[Row], column: int) -> bool:
-    """A last column without a title is text."""
-    return column == len(cells[0]) - 1 and cells[0][column] == ""
+def verdict(goal: Goal) -> str:
+    """A line."""
+    word = {True: "met", False: "MISSED", None: "not measured"}[goal.met]
+    measured = number(goal.measured, 1 if goal.unit else 0, f" {goal.unit}".rstrip())
+    return f"{word}: {goal.name} {measured} (at most {goal.most:g})"
 
 
 def _lags(heard: Spread | None, estimated: Sequence[float] | None) -> tuple[str, ...]:
     """p50, p95 and p99, marked where they are estimated."""
     if heard is not None or estimated is None:
-        return tuple(_number(getattr(heard, name, None), 1) for name in ("p50", "p95", "p99"))
+        return tuple(number(getattr(heard, name, None), 1) for name in ("p50", "p95", "p99"))
     return tuple(f"~{value:.1f}" for value in estimated)
 
 
 def _estimate(millis: Sequence[float] | None) -> str:
-    return ", ".join(f"~{value:.0f}" for value in millis) + " ms" if millis else _UNKNOWN
+    return ", ".join(f"~{value:.0f}" for value in millis) + " ms" if millis else UNKNOWN
 
 
 def _numbers(millis: Sequence[float] | None) -> str:
-    return ", ".join(f"{value:.0f}" for value in millis) + " ms" if millis else _UNKNOWN
+    return ", ".join(f"{value:.0f}" for value in millis) + " ms" if millis else UNKNOWN
 
 
 def _likeness(one: Summary) -> str:
-    return f"{_number(one.similarity_mean, 2)} / {_number(one.similarity_least, 2)}"
+    return f"{number(one.similarity_mean, 2)} / {number(one.similarity_least, 2)}"
 
 
 def _ends(of: Spread | None, digits: int, unit: str) -> str:
-    return f"{of.p50:.{digits}f} / {of.worst:.{digits}f}{unit}" if of else _UNKNOWN
-
-
-def _number(value: float | None, digits: int, unit: str = "") -> str:
-    return _UNKNOWN if value is None else f"{value:.{digits}f}{unit}"
+    return f"{of.p50:.{digits}f} / {of.worst:.{digits}f}{unit}" if of else UNKNOWN

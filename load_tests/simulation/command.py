@@ -1,4 +1,4 @@
-"""`python -m load_tests simulate scheduler|check|fleet`: from options to tables, files and pictures."""
+"""`python -m load_tests simulate scheduler|check|fleet|seats`: from options to tables, files and pictures."""
 
 import math
 import sys
@@ -14,6 +14,7 @@ from engine.errors import SettingError, UserError
 from load_tests.simulation import table
 from load_tests.simulation.bench_file import BenchFile
 from load_tests.simulation.check import compare
+from load_tests.simulation.erlang import erlangs_at
 from load_tests.simulation.files import check_files, write_json
 from load_tests.simulation.fleet import Fleet, Lengths, foresee
 from load_tests.simulation.options import parse_counts, parse_line
@@ -177,6 +178,27 @@ def fleet(
         )
         if plot_file is not None:
             plot_fleet(outlooks, title, plot_file)
+
+
+@app.command()
+def seats(
+    engines: Annotated[str, typer.Option(help="Numbers of engines, separated by commas.")] = "1,10,100,1000",
+    seats: Annotated[int, typer.Option(min=1, help="Of each engine.")] = 40,
+    refused: Annotated[
+        float, typer.Option(min=0.0001, max=99, help="Percent of the callers who may find no seat.")
+    ] = 0.1,
+    json_file: JsonOption = None,
+) -> None:
+    """How many calls so many seats carry, where nobody waits for one: Erlang's formula B."""
+    with _told():
+        check_files(json_file, None)
+        print(table.SEATS_HEADER)
+        found = []
+        for count in parse_counts("--engines", engines):
+            calls = erlangs_at(refused / 100, count * seats)
+            found.append({"engines": count, "seats": count * seats, "calls": calls})
+            print(table.seats_row(count, count * seats, calls))
+        write_json(json_file, {"refused_percent": refused, "seats_each": seats, "fleets": found})
 
 
 @contextmanager

@@ -11,3 +11,15 @@ def refused_share(erlangs: float, seats: int) -> float:
     for count in range(1, seats + 1):
         share = erlangs * share / (count + erlangs * share)
     return share
+
+
+def erlangs_at(refused: float, seats: int) -> float:
+    """How many calls may be on at the same time on average, if that share of callers is refused at most.
+
+    refused: above 0 and below 1.
+    """
+    low, high = 0.0, seats / (1 - refused)
+    while high - low > 1e-6 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if refused_share(middle, seats) <= refused else (low, middle)
+    return low

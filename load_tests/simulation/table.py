@@ -16,6 +16,8 @@ FLEET_HEADER = (
     f"{'interrupted, %':^14} | {'then lost, %':^13}"
 )
 
+SEATS_HEADER = f"{'engines':>7} {'seats':>6} | {'calls':>8} {'seats in use':>12} {'spare seats':>11}"
+
 
 def scheduler_row(level: Prediction) -> str:
     """A prediction under `SCHEDULER_HEADER`."""
@@ -56,6 +58,11 @@ def fleet_row(outlook: Outlook) -> str:
         f"{_percent(outlook.refused)} {100 * outlook.erlang_b:8.3f} | {_percent(outlook.interrupted):>14} | "
         f"{_percent(outlook.lost):>13}"
     )
+
+
+def seats_row(engines: int, seats: int, calls: float) -> str:
+    """A fleet under `SEATS_HEADER`, and how many calls may be on in it on average."""
+    return f"{engines:7} {seats:6} | {calls:8.1f} {100 * calls / seats:10.1f} % {seats - calls:11.1f}"
 
 
 def _percent(share: Share) -> str:

@@ -59,7 +59,7 @@ async def _line(seat: Seat, pcm: NDArray[np.int16]) -> AbstractAsyncContextManag
 
 
 class _Conversation:
-    """Listens from the start, since the engine hangs up on who does not answer its pings; speaks open loop."""
+    """Listens from the start, since an engine hangs up on who answers no ping; speaks open loop."""
 
     def __init__(self, line: Line, samples: int) -> None:
         self._line = line

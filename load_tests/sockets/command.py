@@ -3,7 +3,6 @@
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -11,6 +10,7 @@ import typer
 from engine.client import EngineClient
 from engine.errors import SettingError
 from engine.settings import ClientSettings
+from load_tests import options
 from load_tests.report.machine import Machine
 from load_tests.report.outcome import check_outputs, errors_told, hand_over
 from load_tests.report.report import Report
@@ -32,13 +32,10 @@ def main(
     piece_ms: Annotated[
         Literal["20", "40", "80"], typer.Option(help="Sound in a message to /v1/session.")
     ] = "80",
-    repeats: Annotated[
-        bool | None,
-        typer.Option("--echo/--no-echo", help="Whether the model repeats what it hears, as parrot does."),
-    ] = None,
+    repeats: options.Repeats = None,
     seed: Annotated[int, typer.Option(min=0, help="What is said.")] = 0,
-    result: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
-    picture: Annotated[Path | None, typer.Option("--plot", help="Draw it: .png, .svg or .pdf.")] = None,
+    result: options.Json = None,
+    picture: options.Plot = None,
 ) -> None:
     """Call an engine without any room; say how soon and how well everybody heard themselves again."""
     with errors_told():

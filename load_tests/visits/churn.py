@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from engine.errors import SettingError
+from load_tests import options as common
 from load_tests.measured import RunMeasured
 from load_tests.report.machine import Machine
 from load_tests.report.outcome import check_outputs, errors_told, hand_over
@@ -27,16 +28,16 @@ def main(
     rate: Annotated[float, typer.Option(min=0.1, help="Callers a minute, in the mean.")] = 10.0,
     talk: Annotated[float, typer.Option(min=5, help="Seconds for which each speaks, in the mean.")] = 15.0,
     minutes: Annotated[float, typer.Option(min=0.1, help="Until the last one has left.")] = 5.0,
-    url: options.Url = None,
-    agent: options.Agent = None,
+    url: common.Url = None,
+    agent: common.Agent = None,
     engine: options.Engine = "",
     page: options.Page = "",
     secret: options.Secret = "",
     sockets: options.Sockets = False,
-    repeats: options.Repeats = None,
+    repeats: common.Repeats = None,
     seed: options.Seed = 0,
-    result: options.Json = None,
-    picture: options.Plot = None,
+    result: common.Json = None,
+    picture: common.Plot = None,
 ) -> None:
     """Let callers come and go at random; say whether the last ones fared as the first ones did."""
     with errors_told():

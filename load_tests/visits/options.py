@@ -1,7 +1,6 @@
-"""What the commands for callers who come and go have in common."""
+"""What the commands for callers who come and go have in common, beyond `load_tests.options`."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,8 +11,6 @@ from load_tests.visits.ways import ByPage, ByRoom, BySocket, Way
 from worker.settings import LiveKitSettings
 from worker.tokens import accept_development_secret
 
-Url = Annotated[str | None, typer.Option(help="LiveKit server. [LIVEKIT_URL]")]
-Agent = Annotated[str | None, typer.Option(help="The worker's agent. [LIVEKIT_AGENT_NAME]")]
 Engine = Annotated[
     str, typer.Option(help="The engine, whose seats are counted and whose metrics read.", envvar="ENGINE_URL")
 ]
@@ -24,13 +21,7 @@ Secret = Annotated[
     str, typer.Option(help="What that page wants to be told.", envvar="WORKER_CALL_SECRET", show_envvar=True)
 ]
 Sockets = Annotated[bool, typer.Option("--sockets", help="Call the engine's /v1/session, without rooms.")]
-Repeats = Annotated[
-    bool | None,
-    typer.Option("--echo/--no-echo", help="Whether the model repeats what it hears, as parrot does."),
-]
 Seed = Annotated[int, typer.Option(min=0, help="Who comes when, and what is said.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write the report here.")]
-Plot = Annotated[Path | None, typer.Option("--plot", help="Draw it: .png, .svg or .pdf.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from load_tests import options as common
 from load_tests.measured import Period, RunMeasured
 from load_tests.report.machine import Machine
 from load_tests.report.outcome import check_outputs, errors_told, hand_over
@@ -24,16 +25,16 @@ def main(
     callers: Annotated[int, typer.Option(min=1, help="How many come; some more than there are seats.")] = 10,
     every: Annotated[float, typer.Option(min=0.1, help="Seconds from one to the next.")] = 3.0,
     stay: Annotated[float, typer.Option(min=5, help="Seconds for which all stay after the last.")] = 15.0,
-    url: options.Url = None,
-    agent: options.Agent = None,
+    url: common.Url = None,
+    agent: common.Agent = None,
     engine: options.Engine = "",
     page: options.Page = "",
     secret: options.Secret = "",
     sockets: options.Sockets = False,
-    repeats: options.Repeats = None,
+    repeats: common.Repeats = None,
     seed: options.Seed = 0,
-    result: options.Json = None,
-    picture: options.Plot = None,
+    result: common.Json = None,
+    picture: common.Plot = None,
 ) -> None:
     """Let callers come until some are refused; say when these knew, and what the others heard of it."""
     with errors_told():

@@ -87,3 +87,13 @@ def test_a_seed_gives_the_same_network_again() -> None:
         arrivals(seed, jitter_ms=10, loss_percent=3, loss_burst=2, reorder_percent=1) for seed in (3, 3, 4)
     )
     assert first == again != other
+
+
+def test_a_network_that_changes_does_the_new_thing_from_then_on() -> None:
+    lane = Lane(Conditions(), 1)
+    assert lane.arrival(0.0, 100) == 0.0
+    lane.change(Conditions(loss_percent=100))
+    assert lane.arrival(1.0, 100) is None
+    lane.change(Conditions(delay_ms=20))
+    assert lane.arrival(2.0, 100) == 2.02
+    assert (lane.counts.passed, lane.counts.lost) == (2, 1)

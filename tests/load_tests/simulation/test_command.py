@@ -55,6 +55,17 @@ def test_a_fleet_is_told_as_a_table_a_file_and_a_picture(tmp_path: Path) -> None
     assert (tmp_path / "found.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_seats_are_told_with_the_calls_that_they_carry(tmp_path: Path) -> None:
+    found = tmp_path / "found.json"
+    done = CliRunner().invoke(app, ["seats", "--engines", "1,2", "--seats", "8", "--json", str(found)])
+    assert done.exit_code == 0, done.output
+    one, two = json.loads(found.read_text())["fleets"]
+    assert (one["seats"], two["seats"]) == (8, 16)
+    # As in printed tables of Erlang B for one refusal in a thousand.
+    assert one["calls"] == pytest.approx(2.05, abs=0.01)
+    assert two["calls"] == pytest.approx(6.72, abs=0.01)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

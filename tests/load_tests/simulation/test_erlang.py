@@ -1,6 +1,6 @@
 import pytest
 
-from load_tests.simulation.erlang import refused_share
+from load_tests.simulation.erlang import erlangs_at, refused_share
 
 
 def test_it_agrees_with_the_formula_written_out() -> None:
@@ -15,3 +15,14 @@ def test_nobody_calls_and_nobody_is_refused_and_without_seats_everybody_is() -> 
 
 def test_many_seats_stay_finite() -> None:
     assert 0.0 < refused_share(1000.0, 1000) < 0.03
+
+
+@pytest.mark.parametrize("seats", [1, 8, 400])
+def test_the_load_for_a_share_of_refusals_is_refused_that_share(seats: int) -> None:
+    load = erlangs_at(0.001, seats)
+    assert refused_share(load, seats) == pytest.approx(0.001, rel=1e-3)
+    assert 0 < load < seats
+
+
+def test_many_seats_together_take_more_calls_than_the_same_seats_apart() -> None:
+    assert erlangs_at(0.001, 400) > 10 * 1.3 * erlangs_at(0.001, 40)
