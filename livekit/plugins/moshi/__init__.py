@@ -1,0 +1,20 @@
+"""`from livekit.plugins import moshi`: a plugin of livekit-agents. Its code is in `worker.plugin`."""
+
+from importlib.metadata import version
+
+from livekit.agents import Plugin
+
+from worker.plugin import MoshiDuplexModel, MoshiDuplexSession
+
+__all__ = ["MoshiDuplexModel", "MoshiDuplexSession"]
+__version__ = version("moshi-live")
+
+
+class _MoshiPlugin(Plugin):
+    """Has nothing to download: the model is the engine's."""
+
+    def __init__(self) -> None:
+        super().__init__(__name__, __version__, __package__ or __name__)
+
+
+Plugin.register_plugin(_MoshiPlugin())
