@@ -35,6 +35,19 @@ def livekit_server(config: Path = Path("livekit.yaml"), *media_ports: int) -> Pa
     )
 
 
+def livekit_configuration(text: str, port: int, udp_port: int, key: str, secret: str) -> str:
+    """That of livekit.yaml with other ports and another key. Raises StackError if it is not as it was."""
+    for ours, theirs in (
+        ("port: 7880", f"port: {port}"),
+        ("udp_port: 7882", f"udp_port: {udp_port}"),
+        ("devkey: secret", f"{key}: {secret}"),
+    ):
+        if ours not in text:
+            raise StackError(f"livekit.yaml has no line {ours!r} that another could take the place of")
+        text = text.replace(ours, theirs)
+    return text
+
+
 def web_port(settings: WorkerSettings) -> int:
     """Where the page will be."""
     return DEV_PORT if settings.worker_web_port is None else settings.worker_web_port

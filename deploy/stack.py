@@ -15,6 +15,8 @@ from pathlib import Path
 from worker.engine_child import end_with_parent
 
 _POLL_S = 0.1
+_ROOT = Path(__file__).parents[1]
+_SETTINGS = ("LIVEKIT_", "ENGINE_", "WORKER_")
 
 
 class StackError(Exception):
@@ -28,7 +30,8 @@ class Part:
     `ready` is the text in its output that says it serves. `ports` are those of 127.0.0.1 (TCP) that it will
     listen on, each with what the user can do to get along without it. It is given up if it does not serve
     `ready_within_s` after its start; None waits for as long as it lives. Its output goes to `log`, and to the
-    terminal if `shown`. `environment` is added to ours.
+    terminal if `shown`. `environment` is added to ours; with a `folder` to run in, where there is no
+    `.env.local`, it is all that is set of ours.
     """
 
     name: str
@@ -39,6 +42,16 @@ class Part:
     ready_within_s: float | None = None
     shown: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
+    folder: Path | None = None
+
+    @property
+    def whole_environment(self) -> dict[str, str]:
+        """All that the process finds set."""
+        given: dict[str, str] = dict(os.environ)
+        if self.folder is not None:
+            given = {name: value for name, value in given.items() if not name.startswith(_SETTINGS)}
+            given["PYTHONPATH"] = str(_ROOT)
+        return {**given, **self.environment}
 
     def check_ports(self) -> None:
         """Raises StackError where somebody listens on one of the ports already."""
@@ -71,7 +84,8 @@ class Running:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
-                env={**os.environ, **part.environment},
+                env=part.whole_environment,
+                cwd=part.folder,
                 # A session of its own: a Ctrl-C reaches the stack alone, which passes it on in its own order.
                 start_new_session=True,
                 # Nor does a stack that is killed leave it behind.
@@ -81,6 +95,25 @@ class Running:
             raise StackError(f"cannot start the {part.name} ({part.command[0]}): {error.strerror}") from None
         self._reader = threading.Thread(target=self._follow, daemon=True)
         self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    @property
+    def ended_with(self) -> int | None:
+        """Its status; None while it lives."""
+        return self._process.poll()
+
+    def wait(self, within_s: float) -> None:
+        """For its end, but not longer than that."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(within_s)
+
+    def send(self, number: signal.Signals) -> None:
+        """To the process alone; nothing if it is gone."""
+        self._process.send_signal(number)
 
     def check(self) -> None:
         """Raises StackError if the process is gone."""
@@ -100,8 +133,7 @@ class Running:
     def stop(self, within_s: float) -> None:
         """Asks the process to end, and kills it when it takes longer than `within_s`."""
         self._process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(within_s)
+        self.wait(within_s)
         # Its children too, should it leave any behind.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -161,3 +193,10 @@ class Stack:
                 raise StackError(late + latest.last_words())
             time.sleep(_POLL_S)
         return True
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port of this machine that nobody uses now."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

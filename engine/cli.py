@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from engine.cli_serve import DtypeOption, KvOption, WeightsOption, empty, serve
+from engine.cli_serve import empty, serve
 from engine.errors import EngineError, Refused, UserError
+from engine.models.config import KvPrecision, WeightPrecision
+from engine.options import help_of
 from engine.output_files import check_writable
-from engine.settings import ClientSettings, Device, Dtype
+from engine.settings import ClientSettings, Device, Dtype, EngineSettings
 
 if TYPE_CHECKING:
     from engine.checkpoint import Model
@@ -31,6 +33,13 @@ CheckpointOption = Annotated[
     str, typer.Option(help="parrot, a folder, a Hugging Face repository, random:moshi-7b or random:tiny.")
 ]
 DeviceOption = Annotated[Device, typer.Option(help="auto takes CUDA if there is one, else the CPU.")]
+DtypeOption = Annotated[Dtype | None, typer.Option(help="What the language model computes in.")]
+WeightsOption = Annotated[
+    WeightPrecision | None, typer.Option(help="Weights as they are, or rounded to 8 bits: exact, int8, fp8.")
+]
+KvOption = Annotated[
+    KvPrecision | None, typer.Option(help="Keys and values as they are, or in 8 bits: exact, int8, e4m3.")
+]
 TemperatureOption = Annotated[float | None, typer.Option(min=0, help="0 is greedy.")]
 TopKOption = Annotated[int | None, typer.Option(min=1)]
 
@@ -56,9 +65,7 @@ app.command()(empty)
 
 @app.command()
 def talk(
-    url: Annotated[
-        str | None, typer.Option(help="The engine. [ENGINE_URL, else ws://127.0.0.1:8998]")
-    ] = None,
+    url: Annotated[str | None, typer.Option(help=help_of(ClientSettings, "url"))] = None,
     temperature: TemperatureOption = None,
     top_k: TopKOption = None,
     temperature_text: TemperatureOption = None,
@@ -247,6 +254,22 @@ def plan(
     gpus = (*this_gpu(), *COMMON) if device_memory is None else (Gpu("", device_memory),)
     for line in lines(checkpoint, weights, kv, gpus):
         print(line)
+
+
+@app.command()
+def download(
+    checkpoint: Annotated[
+        str | None, typer.Argument(help=help_of(EngineSettings, "checkpoint"), show_default=False)
+    ] = None,
+) -> None:
+    """Fetch a checkpoint's files, so that a start need not wait for them."""
+    from engine.checkpoint.fetch import fetch
+    from engine.logs import log_to_stderr
+
+    log_to_stderr("plain")
+    name = EngineSettings.load(checkpoint=checkpoint).checkpoint
+    for path in fetch(name):
+        print(path)
 
 
 @app.command()

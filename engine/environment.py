@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from dotenv import dotenv_values
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from engine.errors import SettingError
 
@@ -17,12 +17,27 @@ ENV_FILE = ".env.local"
 
 Settings = TypeVar("Settings", bound=BaseSettings)
 
+FROM_ENVIRONMENT = SettingsConfigDict(
+    env_file=ENV_FILE, frozen=True, extra="ignore", env_ignore_empty=True, use_attribute_docstrings=True
+)
+"""The `model_config` of all settings.
+
+The text below a field is its description: in the help of the commands, and on docs/settings.md, which
+`make fix` writes.
+"""
+
 
 def reject_unknown(prefix: str, known: Iterable[str]) -> None:
     """Raise SettingError for every name with `prefix`, in the environment or ENV_FILE, but not `known`.
 
     `known` are names without the prefix.
     """
+    links = [name for name in os.environ if name.startswith(prefix) and name.endswith("_SERVICE_HOST")]
+    if links:
+        raise SettingError(
+            f"{links[0]} and others like it, which read as settings, are what Kubernetes tells a pod of the "
+            "Services beside it: give the pod enableServiceLinks: false"
+        )
     names = sorted(prefix + name for name in known)
     faults = []
     for name in sorted({*os.environ, *dotenv_values(ENV_FILE)}):

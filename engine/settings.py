@@ -1,4 +1,4 @@
-"""The service's settings, each once: environment variables ENGINE_*, each also an option of `serve`."""
+"""The service's settings, each once: environment variables ENGINE_*, options of `serve`, docs/settings.md."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from engine.environment import ENV_FILE, is_loopback, load_settings, reject_unknown
+from engine.environment import FROM_ENVIRONMENT, is_loopback, load_settings, reject_unknown
 from engine.errors import SettingError
 from engine.logs import LogFormat
 from engine.models.config import KvPrecision, WeightPrecision
@@ -20,24 +20,24 @@ ENV_PREFIX = "ENGINE_"
 class EngineSettings(BaseSettings):
     """What `python -m engine serve` runs with."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_file=ENV_FILE, frozen=True, extra="ignore", env_ignore_empty=True
-    )
+    model_config = SettingsConfigDict(**FROM_ENVIRONMENT, env_prefix=ENV_PREFIX)
 
     checkpoint: str = "parrot"
     """`parrot`, a folder, a Hugging Face repository, `random:moshi-7b` or `random:tiny`."""
     device: Device = "auto"
-    """Where the model runs; auto: CUDA if there is one, else the CPU."""
+    """Where the model runs: `auto` (CUDA if there is one, else the CPU), `cpu`, `cuda`, `mps`."""
     dtype: Dtype | None = None
-    """What the language model computes in; unset: float32 on the CPU, elsewhere bfloat16."""
+    """What the language model computes in: `float32` or `bfloat16`; unset: float32 on the CPU, elsewhere
+    bfloat16. Mimi is always float32."""
     weights: WeightPrecision = "exact"
-    """The language model's weights: as the checkpoint has them, or rounded to 8 bits as they are loaded."""
+    """The language model's weights: `exact` as the checkpoint has them, or rounded as they are loaded:
+    `int8`, or `fp8` on GPUs of compute capability 8.9 and higher."""
     kv: KvPrecision = "exact"
-    """The language model's keys and values: in its type, or in 8 bits."""
+    """The language model's keys and values: `exact`, `int8` with a scale for each token and head, `e4m3`."""
     slots: int | None = Field(default=None, ge=1, le=1024)
-    """Sessions at the same time; unset: as many as fit into the device's memory, without a GPU at most 8."""
+    """Sessions at the same time; unset: as many as fit into the GPU's memory, without a GPU at most 8."""
     allow_slower_than_real_time: bool = False
-    """Offer every slot, even those whose answers will come late."""
+    """Offer every slot, even if answers will come late."""
     host: str = "127.0.0.1"
     """Address to listen on. Anything but loopback needs a token."""
     port: int = Field(default=8998, ge=0, le=65535)
@@ -45,15 +45,16 @@ class EngineSettings(BaseSettings):
     socket: Path | None = None
     """A Unix socket to listen on as well."""
     token: SecretStr | None = None
-    """What clients send as `Authorization: Bearer`; at least 16 characters."""
+    """What clients send as `Authorization: Bearer`; 16 characters or more."""
     origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins of web pages that may open sessions, separated by commas."""
     tls_cert: Path | None = None
-    """A certificate (PEM, with its chain): the port speaks TLS. The Unix socket does not."""
+    """A certificate with its chain, as a PEM file: the port speaks TLS (`wss://`, `https://`), the Unix
+    socket does not."""
     tls_key: Path | None = None
-    """The key of that certificate."""
+    """The key of that certificate, as a PEM file."""
     room_share: float = Field(default=0.0, ge=0, le=1)
-    """The share of the seats that callers of `/api/chat` leave to rooms."""
+    """The share of the seats, 0 to 1, that callers of `/api/chat` leave to rooms."""
     chat_line: int = Field(default=32, ge=0, le=1000)
     """How many callers of `/api/chat` may wait for a seat."""
     chat_line_seconds: float = Field(default=300.0, ge=0)
@@ -61,22 +62,31 @@ class EngineSettings(BaseSettings):
     chat_idle_seconds: float = Field(default=60.0, gt=0)
     """After how long without sound a call of `/api/chat` is ended."""
     chat_per_address: int = Field(default=8, ge=0)
-    """Calls of `/api/chat` from one address at a time, on or waiting; 0: any number, as behind a proxy."""
+    """Calls of `/api/chat` from one address at a time, on or waiting; 0: any number. Behind a proxy all
+    callers have its address: set 0 and let it limit them."""
     grace_seconds: float = Field(default=15.0, ge=0, le=3600)
-    """How long a session is held that has lost its connection; 0: not at all."""
+    """How long a session is [held](protocol.md#sessions-that-survive) that has lost its connection; 0: not at
+    all."""
     held_sessions: int | None = Field(default=None, ge=0)
-    """Of how many sessions whose callers are away others get the seat, and host memory the state; unset:
-    as many as there are seats."""
+    """Of how many sessions whose callers are away others get the seat. Each takes as much host memory as a
+    slot takes on the device (`plan` says how much); unset: as many as there are seats; 0: none."""
     admin_socket: Path | None = None
-    """A Unix socket for administration, which can be opened by the engine's user alone."""
+    """A Unix socket for [administration](protocol.md#administration), which the engine's user alone can
+    open."""
     peers: str = ""
-    """Engines that calls may be moved to: name=url of each, separated by commas."""
+    """Engines to which [calls may be moved](protocol.md#sessions-that-move): `name=url` of each, separated by
+    commas, with addresses as `ENGINE_URL` has them."""
     peer_token: SecretStr | None = None
-    """What engines show each other to move calls; at least 16 characters. Without it none arrive here."""
+    """What engines show each other to move calls, 16 characters or more, the same for all. Without it no call
+    arrives or leaves."""
+    room_hash_key: SecretStr | None = None
+    """A key, 16 characters or more: [`moshi_session_info`](metrics.md#which-room) then tells in which room a
+    session is, by a hash of its name under this key; unset: no page tells."""
     step_timeout_seconds: float = Field(default=5.0, gt=0)
-    """After how long a step counts as hung, and the engine as broken; never less than ten measured steps."""
+    """A step that takes longer has hung: every session is told, and the process ends with code 1. Never less
+    than ten full steps as they were measured at start."""
     drain_seconds: float = Field(default=3600.0, ge=0)
-    """How long a SIGTERM waits for the calls that are on."""
+    """How long a SIGTERM waits for the calls that are on; a second one does not."""
     log_format: LogFormat = "plain"
     """Log lines for people (`plain`) or for machines (`json`)."""
 
@@ -100,7 +110,7 @@ class EngineSettings(BaseSettings):
     def _named(cls, peers: str) -> str:
         return checked_peers(peers)
 
-    @field_validator("token", "peer_token")
+    @field_validator("token", "peer_token", "room_hash_key")
     @classmethod
     def _long_enough(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None and len(token.get_secret_value()) < 16:
@@ -145,12 +155,10 @@ def checked_peers(peers: str) -> str:
 class ClientSettings(BaseSettings):
     """Where a client of the engine finds it, and how it is let in. The worker has both names as well."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_file=ENV_FILE, frozen=True, extra="ignore", env_ignore_empty=True
-    )
+    model_config = SettingsConfigDict(**FROM_ENVIRONMENT, env_prefix=ENV_PREFIX)
 
     url: str = "ws://127.0.0.1:8998"
-    """`ws://host:port`, `wss://host:port` or `unix:/path`."""
+    """The engine: `ws://host:port`, `wss://host:port` or `unix:/path`."""
     token: SecretStr | None = None
     """What the engine wants to see."""
 
@@ -167,7 +175,7 @@ class AdminSettings(BaseSettings):
     model_config = ClientSettings.model_config
 
     admin_socket: Path | None = None
-    """A Unix socket."""
+    """The engine's Unix socket for administration."""
 
     @classmethod
     def load(cls, **options: Any) -> Self:

@@ -4,6 +4,8 @@ import gc
 import logging
 from dataclasses import dataclass
 
+import torch
+
 from engine.checkpoint import Model, load
 from engine.checkpoint.fingerprint import fingerprint
 from engine.device import choose_device, choose_dtype
@@ -35,6 +37,7 @@ class Started:
     seats: int
     times: StepTimes
     form: SavedForm | None
+    device: torch.device
 
 
 def start(settings: EngineSettings) -> Started:
@@ -61,7 +64,7 @@ def start(settings: EngineSettings) -> Started:
         form = None
         if settings.peer_token is not None:
             form = SavedForm(fingerprint(model, variant.kv), runner.state, pinned=device.type == "cuda")
-    return Started(model, runner, seats, times, form)
+    return Started(model, runner, seats, times, form, device)
 
 
 def _measure(runner: Runner, slots: int, slower: bool) -> tuple[int, StepTimes]:

@@ -1,20 +1,22 @@
-"""Every setting of the worker, once: environment, `.env.local`, and options of the commands."""
+"""Every setting of the worker, once: environment, `.env.local`, options of the commands, docs/settings.md."""
 
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings
 
 from engine.client import EngineClient
-from engine.environment import ENV_FILE, is_loopback, load_settings, reject_unknown
+from engine.environment import FROM_ENVIRONMENT, is_loopback, load_settings, reject_unknown
 from engine.errors import SettingError
 from engine.logs import LogFormat
 from engine.peers import parse_peers
 from engine.settings import ENV_PREFIX as ENGINE_PREFIX
 from engine.settings import NAMES as ENGINE_NAMES
 from engine.settings import checked_peers
+from worker.phones.e164 import checked_prefixes
+from worker.phones.keys import KeyAction, checked_target, parse_keys
 from worker.room.disclosure import Disclosure
 from worker.room.room_policy import RoomPolicy
 
@@ -23,23 +25,24 @@ _DEVELOPMENT_SECRET = "secret"
 
 
 class LiveKitSettings(BaseSettings):
-    """Where the LiveKit server is and how to show it who we are: callers need that as the worker does."""
+    """Where the LiveKit server is, and how to show it who we are."""
 
-    model_config = SettingsConfigDict(env_file=ENV_FILE, frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = FROM_ENVIRONMENT
 
     livekit_url: str = "ws://127.0.0.1:7880"
-    """Address of the LiveKit server, ws:// or wss://; unset, as its key and secret: that of livekit.yaml."""
+    """The LiveKit server, `ws://` or `wss://`. Where this, its key and its secret are unset, they are those
+    of `livekit.yaml`."""
     livekit_api_key: str = "devkey"
-    """Name of the key that signs tokens."""
+    """The name of the key that signs tokens."""
     livekit_api_secret: SecretStr = SecretStr(_DEVELOPMENT_SECRET)
-    """The key itself."""
+    """The key itself. The default everybody knows: it is refused for a server that is not on this machine."""
     livekit_agent_name: str = ""
-    """Name that a dispatch has to give; empty: every room gets an agent."""
+    """The name that a dispatch has to give; unset: every new room gets an agent."""
 
     @classmethod
     def load(cls, **options: Any) -> Self:
         """Options that are not None, then environment, then `.env.local`. Raises SettingError."""
-        names = [name.upper() for name in WorkerSettings.model_fields]
+        names = [name.upper() for name in (*WorkerSettings.model_fields, *DialSettings.model_fields)]
         own = [name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX)]
         reject_unknown(_PREFIX, own)
         reject_unknown(ENGINE_PREFIX, ENGINE_NAMES)
@@ -65,33 +68,38 @@ class LiveKitSettings(BaseSettings):
 
 
 class HealthSettings(BaseSettings):
-    """Where the worker answers `GET /`: 200 while it is connected to LiveKit."""
+    """The worker's health."""
 
-    model_config = SettingsConfigDict(env_file=ENV_FILE, frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = FROM_ENVIRONMENT
 
     worker_host: str = "127.0.0.1"
-    """Address of the health check."""
+    """Address of the health check: there `GET /` is 200 while the worker is connected to LiveKit."""
     worker_port: int | None = Field(default=None, ge=0, le=65535)
     """Port of the health check; unset: 8081 for `start`, any free one for `dev`."""
+    worker_metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port of `/metrics`, the worker's [own numbers](metrics.md#the-worker), at the address of the health
+    check; unset: there is none; 0 takes a free one."""
 
 
 class WebSettings(BaseSettings):
     """The worker's web page, and the endpoint that lets a caller in."""
 
-    model_config = SettingsConfigDict(env_file=ENV_FILE, frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = FROM_ENVIRONMENT
 
     worker_web_host: str = "127.0.0.1"
-    """Address of the page. Anything but loopback needs a secret, or a proxy that checks callers."""
+    """Address of the page and of `POST /api/call`. Anything but loopback needs a secret, or a proxy that
+    checks callers."""
     worker_web_port: int | None = Field(default=None, ge=0, le=65535)
     """Port of the page; unset: 8080 for `dev`, for `start` there is none; 0 takes a free one."""
     worker_call_secret: SecretStr | None = None
-    """What callers send as `Authorization: Bearer`; at least 16 characters."""
+    """What callers send as `Authorization: Bearer`; 16 characters or more."""
     worker_calls_checked_upstream: bool = False
-    """A proxy in front of the page lets in only those who may call."""
+    """A proxy in front of the page lets in only those who may call; its `X-Forwarded-For` and
+    `X-Forwarded-Proto` are believed then."""
     worker_tls_cert: Path | None = None
-    """Certificate of the page, PEM with its chain; unset: no TLS."""
+    """The page's certificate with its chain, as a PEM file; unset: no TLS."""
     worker_tls_key: Path | None = None
-    """The certificate's key, PEM."""
+    """The key of that certificate, as a PEM file."""
 
     @field_validator("worker_call_secret")
     @classmethod
@@ -117,35 +125,101 @@ class WebSettings(BaseSettings):
 class PrivacySettings(BaseSettings):
     """What stays of a call, and what callers are told."""
 
-    model_config = SettingsConfigDict(env_file=ENV_FILE, frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = FROM_ENVIRONMENT
 
     worker_transcripts: Path | None = None
-    """Folder in which the model's words are kept, a file for each call; unset: they are not."""
+    """A folder in which the model's words are [kept](privacy.md#what-is-kept), a file for each call; unset:
+    they are not."""
     worker_redact_numbers: bool = True
     """Numbers of three digits or more are left out of what is kept."""
     worker_recordings: Path | None = None
-    """Folder in which the sound of both sides is kept, a file for each call; unset: it is not."""
+    """A folder in which the sound of both sides is kept, a file for each call; unset: it is not."""
     worker_keep_days: float = Field(default=30.0, ge=0)
-    """What is kept of a call is deleted after this time; 0: never."""
+    """What is kept of a call is deleted after so many days; 0: never."""
     worker_disclosure: Disclosure = Disclosure.PHONE
-    """Who is told aloud, before the model speaks, that it is a machine."""
+    """Who is [told aloud](privacy.md#what-callers-are-told), before the model begins, that it is a machine:
+    `off`, `phone`, `all`."""
     worker_disclosure_clip: Path | None = None
-    """What they are told: any sound file; unset: the one that comes with the worker."""
+    """What they are told: any sound file; unset: an English sentence."""
 
 
-class WorkerSettings(LiveKitSettings, HealthSettings, WebSettings, PrivacySettings):
-    """What `python -m worker dev` and `start` run with."""
+class PhoneSettings(BaseSettings):
+    """Who calls by telephone."""
+
+    model_config = FROM_ENVIRONMENT
+
+    worker_dtmf: str = ""
+    """What the keys of a telephone [do](phones.md#keys), `key=action` of each, separated by commas:
+    `hang_up`, `mute` and `transfer`, as in `*=mute,#=hang_up,0=transfer`; unset: they do nothing."""
+    worker_transfer_to: str = ""
+    """Where the key for `transfer` leads: a number, `+15550100`, or an address, `sip:desk@example.org`.
+    Callers are transferred nowhere else."""
+
+    @field_validator("worker_dtmf")
+    @classmethod
+    def _keys(cls, keys: str) -> str:
+        parse_keys(keys)
+        return keys
+
+    @field_validator("worker_transfer_to")
+    @classmethod
+    def _reachable(cls, to: str) -> str:
+        return checked_target(to) if to else to
+
+    @model_validator(mode="after")
+    def _leads_somewhere(self) -> Self:
+        if KeyAction.TRANSFER in parse_keys(self.worker_dtmf).values() and not self.worker_transfer_to:
+            raise ValueError("WORKER_DTMF has a key for transfer: set WORKER_TRANSFER_TO to where it leads")
+        return self
+
+
+class DialSettings(BaseSettings):
+    """What `python -m worker sip` needs beside the LiveKit server."""
+
+    model_config = FROM_ENVIRONMENT
+
+    worker_sip_inbound_password: SecretStr | None = None
+    """What the provider says with the `username` of `[inbound]`."""
+    worker_sip_outbound_password: SecretStr | None = None
+    """What we say with the `username` of `[outbound]`."""
+    worker_dial_prefixes: str = ""
+    """How the numbers begin that `sip call` may dial, separated by commas, as in `+1415,+4930`; unset: none
+    may be dialled."""
+    worker_dial_per_hour: int = Field(default=20, ge=0)
+    """How many calls may be dialled within an hour with one outbound trunk, from wherever."""
+    worker_dial_seconds: float = Field(default=600.0, ge=1)
+    """A call that was dialled is ended by livekit-sip after this time."""
+
+    @field_validator("worker_dial_prefixes")
+    @classmethod
+    def _beginnings(cls, prefixes: str) -> str:
+        return checked_prefixes(prefixes)
+
+
+class SipSettings(LiveKitSettings, DialSettings):
+    """What `python -m worker sip` runs with."""
+
+
+SET_BY_COMMAND = ("engine_log_format",)
+"""What nobody sets: it follows from the command."""
+
+
+class WorkerSettings(LiveKitSettings, HealthSettings, WebSettings, PrivacySettings, PhoneSettings):
+    """The engine, and the calls."""
 
     engine_url: str | None = None
-    """The engine: ws://host:port, wss://host:port or unix:/path; unset: the worker starts one."""
+    """The engine: `ws://host:port`, `wss://host:port` or `unix:/path`; unset: the worker starts one of its
+    own."""
     engine_token: SecretStr | None = None
-    """What the engine wants to see of its clients."""
+    """What the engine wants to see."""
     engine_peers: str = ""
-    """Engines to which calls may be moved: name=url of each, separated by commas. To others none follows."""
+    """Engines to which calls may be moved, `name=url` of each, separated by commas; they take the same
+    `ENGINE_TOKEN`. To others no call follows."""
     engine_admin_socket: Path | None = None
-    """The engine's socket for administration: calls that were lost with their job are brought back by it."""
+    """The engine's socket for administration, by which calls that lost their process are [brought
+    back](remote.md#calls-that-outlive-their-worker); an engine that the worker starts has one of its own."""
     engine_port: int = Field(default=8998, ge=0, le=65535)
-    """Port of the engine that the worker starts."""
+    """Port of the engine that the worker starts, on 127.0.0.1: sessions of other programs, and `/metrics`."""
     engine_checkpoint: str | None = None
     """Model of the engine that the worker starts."""
     engine_slots: int | None = Field(default=None, ge=1)
@@ -155,15 +229,20 @@ class WorkerSettings(LiveKitSettings, HealthSettings, WebSettings, PrivacySettin
     engine_log_format: LogFormat | None = None
     """Log lines of the engine that the worker starts: as its own."""
     worker_max_call_seconds: float = Field(default=3600.0, gt=0)
-    """A call is ended after this time."""
+    """A call is ended after this time; a line on `lk.transcription` says so 60 s before."""
     worker_grace_seconds: float = Field(default=15.0, ge=0)
-    """For so long a caller who is gone, by a reload or a lost network, may come back to the conversation."""
+    """For so long a caller who is gone may come back to the conversation: a reload, another network. Less in
+    rooms that close sooner by themselves: it stays 2 s below a room's departure timeout. 0: whoever is gone
+    has hung up."""
     worker_room_policy: RoomPolicy = RoomPolicy.FIRST
-    """Whom the model listens to where several people are in a room."""
+    """Whom the model listens to where [several people](apps.md#several-people-in-a-room) are in a room:
+    `first`, `mix`, `each`."""
     worker_idle_seconds: float = Field(default=0.0, ge=0)
-    """A caller who has said nothing for so long is hung up on; 0: nobody is."""
+    """A caller who has said nothing for so long is hung up on; a line on `lk.transcription` says so 30 s
+    before, or at half of the time. 0: nobody is."""
     worker_half_duplex: bool = False
-    """The model hears silence while it can be heard itself."""
+    """While the model can be heard, and 0.4 s longer, it hears silence. For loudspeakers whose echo nobody
+    takes out: it would talk to itself. Nobody can interrupt it then."""
 
     @field_validator("engine_peers")
     @classmethod

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from deploy import run
 from tests.end_to_end.processes import ROOT, Running, free_port, get, python, running, wait_for
 from tests.lacking import lacking
 from worker.caller import sound_files
@@ -18,18 +19,45 @@ from worker.web import webhook
 SLOTS = 4
 PATIENCE_S = 30.0
 """For what takes a second: the machine may do much else at the same time."""
+DESK = "+15550123"
+"""Where telephones are put through to."""
 PEER_TOKEN = "a-secret-of-the-engines"
 KEY, SECRET = "testkey", "a secret that is long enough for HMAC"
 
 StartWorker = Callable[..., AbstractContextManager[Running]]
 
 
-def _livekit_binary() -> str:
+def livekit_configuration(port: int, udp_port: int) -> str:
+    """livekit.yaml with these ports, and a key that nobody else has."""
+    return run.livekit_configuration((ROOT / "livekit.yaml").read_text(), port, udp_port, KEY, SECRET)
+
+
+def livekit_binary() -> str:
+    """LIVEKIT_SERVER, or the one that `make setup` built."""
     binary = os.environ.get("LIVEKIT_SERVER") or shutil.which("livekit-server", path=str(ROOT / "bin"))
     binary = binary or shutil.which("livekit-server")
     if binary is None:
         lacking("no livekit-server: `make setup` builds one, or name yours in LIVEKIT_SERVER")
     return binary
+
+
+@contextmanager
+def livekit_server(files: Path, more: str = "") -> Iterator[LiveKitSettings]:
+    """One as livekit.yaml has it, with `more` in its configuration, on free ports.
+
+    `files`, with their suffixes, are its configuration and its log.
+    """
+    port = free_port()
+    configuration = files.with_suffix(".yaml")
+    configuration.write_text(livekit_configuration(port, free_port(socket.SOCK_DGRAM)) + more)
+    with running([livekit_binary(), "--config", str(configuration)], files.with_suffix(".log")) as server:
+        wait_for(server, lambda: get(f"http://127.0.0.1:{port}/"))
+        yield LiveKitSettings(
+            livekit_url=f"ws://127.0.0.1:{port}",
+            livekit_api_key=KEY,
+            livekit_api_secret=SecretStr(SECRET),
+            livekit_agent_name="",
+        )
 
 
 @pytest.fixture(scope="session")
@@ -46,26 +74,9 @@ def told_port() -> int:
 @pytest.fixture(scope="session")
 def livekit(logs: Path, told_port: int) -> Iterator[LiveKitSettings]:
     """The one LiveKit server of this run, configured as livekit.yaml is, on free ports."""
-    port = free_port()
-    text = (ROOT / "livekit.yaml").read_text()
-    for ours, theirs in (
-        ("port: 7880", f"port: {port}"),
-        ("udp_port: 7882", f"udp_port: {free_port(socket.SOCK_DGRAM)}"),
-        ("devkey: secret", f"{KEY}: {SECRET}"),
-    ):
-        assert ours in text
-        text = text.replace(ours, theirs)
-    text += f"webhook:\n  api_key: {KEY}\n  urls: [http://127.0.0.1:{told_port}{webhook.PATH}]\n"
-    configuration = logs / "livekit.yaml"
-    configuration.write_text(text)
-    with running([_livekit_binary(), "--config", str(configuration)], logs / "livekit.log") as server:
-        wait_for(server, lambda: get(f"http://127.0.0.1:{port}/"))
-        yield LiveKitSettings(
-            livekit_url=f"ws://127.0.0.1:{port}",
-            livekit_api_key=KEY,
-            livekit_api_secret=SecretStr(SECRET),
-            livekit_agent_name="",
-        )
+    hook = f"webhook:\n  api_key: {KEY}\n  urls: [http://127.0.0.1:{told_port}{webhook.PATH}]\n"
+    with livekit_server(logs / "livekit", hook) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -123,6 +134,7 @@ def start_worker(livekit: LiveKitSettings, logs: Path) -> StartWorker:
 
 @pytest.fixture(scope="session")
 def worker(start_worker: StartWorker, engine_port: int) -> Iterator[Running]:
-    """The worker that every room without a named agent gets."""
-    with start_worker("start", "", ENGINE_URL=f"ws://127.0.0.1:{engine_port}") as worker:
+    """The worker that every room without a named agent gets. Keys of telephones do something."""
+    keys = {"WORKER_DTMF": "*=mute,#=hang_up,0=transfer", "WORKER_TRANSFER_TO": DESK}
+    with start_worker("start", "", ENGINE_URL=f"ws://127.0.0.1:{engine_port}", **keys) as worker:
         yield worker

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
+
+from deploy.stack import free_port as free_port
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 60.0
@@ -86,10 +87,3 @@ def get(url: str) -> str | None:
             return str(answer.read().decode())
     except (URLError, OSError):
         return None
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port that nobody uses now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

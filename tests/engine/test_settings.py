@@ -33,6 +33,16 @@ def test_a_typo_in_the_environment_is_an_error_that_names_the_near_one(
         EngineSettings.load()
 
 
+def test_what_kubernetes_says_of_a_service_called_engine_is_told_from_a_typo(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ENGINE_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("ENGINE_PORT", "tcp://10.0.0.1:8998")
+    monkeypatch.setenv("ENGINE_PORT_8998_TCP", "tcp://10.0.0.1:8998")
+    with pytest.raises(SettingError, match=r"^ENGINE_SERVICE_HOST .* enableServiceLinks: false$"):
+        EngineSettings.load()
+
+
 def test_a_typo_in_the_file_is_one_too(tmp_path: Path) -> None:
     (tmp_path / ".env.local").write_text("ENGINE_TOKN=2\n")
     with pytest.raises(SettingError, match="did you mean ENGINE_TOKEN"):

@@ -5,12 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.settings import ENV_PREFIX, NAMES
-from worker.settings import WorkerSettings
-
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-FOLDERS = ("deploy", "docs", "engine", "load_tests", "tests", "worker", ".ci")
+FOLDERS = ("deploy", "docs", "engine", "examples", "load_tests", "tests", "worker", ".ci")
 
 
 def code_spans(page: Path) -> list[str]:
@@ -59,10 +56,3 @@ def test_the_check_of_a_change_is_lint_and_the_readmes_test_command() -> None:
     assert script.stat().st_mode & 0o111
     lines = [line for line in script.read_text().splitlines() if line.startswith("make ")]
     assert lines == ["make lint", "make test"]
-
-
-@pytest.mark.parametrize(
-    "name", sorted({*(f"{ENV_PREFIX}{name}" for name in NAMES), *map(str.upper, WorkerSettings.model_fields)})
-)
-def test_the_settings_page_has_a_word_on_every_setting(name: str) -> None:
-    assert f"`{name}`" in (ROOT / "docs" / "settings.md").read_text()

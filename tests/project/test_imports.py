@@ -17,6 +17,7 @@ LAYERS = (
     ("engine.peers",),
     (
         "engine.environment",
+        "engine.options",
         "engine.protocol",
         "engine.audio_files",
         "engine.output_files",
@@ -54,6 +55,7 @@ WITHOUT_TORCH = (
     "engine.level",
     "engine.logs",
     "engine.models.config",
+    "engine.options",
     "engine.output_files",
     "engine.peers",
     "engine.protocol",

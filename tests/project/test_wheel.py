@@ -12,8 +12,8 @@ from zipfile import ZipFile
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("engine", "worker")
-BESIDE_THE_PACKAGES = ("tests", "load_tests", "deploy", "docs")
+PACKAGES = ("engine", "livekit", "worker")
+BESIDE_THE_PACKAGES = ("tests", "load_tests", "deploy", "docs", "examples")
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +38,16 @@ def metadata(wheel: ZipFile) -> Message:
     return Parser().parsestr(wheel.read(name).decode())
 
 
-def test_it_holds_the_two_packages_and_nothing_else(wheel: ZipFile) -> None:
+def test_it_holds_the_packages_and_nothing_else(wheel: ZipFile) -> None:
     top = {name.split("/")[0] for name in wheel.namelist()}
     assert {name for name in top if not name.endswith(".dist-info")} == set(PACKAGES)
+
+
+def test_of_livekits_namespace_it_holds_the_plugin_alone(wheel: ZipFile) -> None:
+    # An __init__.py above it would hide all that others have there.
+    assert [name for name in wheel.namelist() if name.startswith("livekit/")] == [
+        "livekit/plugins/moshi/__init__.py"
+    ]
 
 
 def test_it_holds_every_module(wheel: ZipFile) -> None:
