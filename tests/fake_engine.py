@@ -44,14 +44,16 @@ class FakeEngine:
     """Counts seats as the engine does, and holds lost sessions for ever.
 
     `words`: what it says with the answer to a frame, by its number; `stalled`: it listens without a word;
-    `broken`: it opens no session; `parting_s`: it takes this long to hear that somebody
-    hangs up, and does not if they are gone by then; `moved`: where sessions went, by their tokens.
+    `broken`: it opens no session, nor, for this reason, if it `refuses`; `parting_s`: it takes this long to
+    hear that somebody hangs up, and does not if they are gone by then; `moved`: where sessions went, by
+    their tokens.
     """
 
     seats: int = 4
     words: dict[int, str] = field(default_factory=dict)
     stalled: bool = False
     broken: bool = False
+    refuses: EngineError | None = None
     parting_s: float = 0.0
     card: ModelCard = field(default_factory=lambda: ModelCard("fake", 80))
     url: str = ""
@@ -116,6 +118,8 @@ class FakeEngine:
     async def session(self, request: web.Request) -> web.StreamResponse:
         if self.broken:
             raise EngineError("broken")
+        if self.refuses:
+            raise self.refuses
         asked = SessionRequest.from_wire(request.query, request.headers)
         token = request.headers.get(RESUME_HEADER)
         if token is not None:

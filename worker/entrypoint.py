@@ -8,12 +8,16 @@ from livekit.agents import AutoSubscribe, JobContext
 
 from worker import logs
 from worker.conversation import session_parameters
+from worker.phones.keypad import Keys
+from worker.phones.keys import parse_keys
+from worker.phones.switchboard import LiveKitSwitchboard, hang_up_those_left_in
 from worker.privacy import keeping_in, notice_in, welcome_in
 from worker.room.call import NOTHING_LOST, Call, CallLimits, CallManner
 from worker.room.grace import grace_in
-from worker.room.reasons import Reason
+from worker.room.reasons import WITHOUT_SUCCESSOR, Reason
 from worker.room.returning import Returning
 from worker.settings import WorkerSettings, open_engine
+from worker.watching.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +28,9 @@ async def entrypoint(context: JobContext) -> None:
     returning = Returning.told_to(context.job)
     call_id = returning.call if returning else context.job.id
     logs.be_discreet()
-    await context.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE)
+    watch = await Watch.begin(call_id)
+    async with watch.joining():
+        await context.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE)
     logs.hide_names_in(context.room)
     engine = open_engine(settings)
     if await context.room.sid != context.job.room.sid:
@@ -33,12 +39,15 @@ async def entrypoint(context: JobContext) -> None:
         await engine.release(call_id)
         await engine.close()
         context.shutdown(Reason.ROOM_CLOSED)
+        await watch.over(Reason.ROOM_CLOSED)
         return
     grace_s = grace_in(context.room.departure_timeout, settings.worker_grace_seconds, call_id)
     limits = CallLimits(
         settings.worker_max_call_seconds, grace_s=grace_s, idle_s=settings.worker_idle_seconds
     )
     welcome = welcome_in(settings)
+    transfer_to = settings.worker_transfer_to
+    switchboard = LiveKitSwitchboard(lambda: context.api, context.room.name, call_id, transfer_to)
     call = Call(
         call_id,
         context.room,
@@ -54,16 +63,25 @@ async def entrypoint(context: JobContext) -> None:
             replace(welcome, known=frozenset(context.room.remote_participants)) if returning else welcome,
             notice_in(settings),
             keeping_in(settings),
+            keys=Keys(parse_keys(settings.worker_dtmf), switchboard),
         ),
+        diary=watch.diary,
     )
 
     async def run() -> None:
         reason = Reason.FAILED
         try:
             reason = await call.run()
+        except asyncio.CancelledError:
+            reason = Reason.WORKER_STOPPED
+            raise
         finally:
             await engine.close()
+            if reason in WITHOUT_SUCCESSOR:
+                await hang_up_those_left_in(context.room, switchboard)
+            # Not after the last word of it is sent: a collector may be slow.
             context.shutdown(reason)
+            await watch.close()
 
     running = asyncio.create_task(run())
 

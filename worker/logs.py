@@ -20,6 +20,8 @@ def set_up(log_format: LogFormat) -> None:
     be_discreet()
     logging.getLogger("livekit").setLevel(logging.WARNING)
     logging.getLogger("livekit.agents").setLevel(logging.INFO)
+    # Each look at the numbers would be a line.
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
 
 
 def is_news(record: logging.LogRecord) -> bool:

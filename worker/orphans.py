@@ -34,10 +34,18 @@ class Orphans:
     """Watches one engine. Several workers may: the engine lets one of them have each session.
 
     `launch` starts the job, `lives` says whether a job of ours is still there, by room and identity, and
-    `stays` whether this worker takes calls at all.
+    `stays` whether this worker takes calls at all. `count` is told what became of each: brought_back, over,
+    given_up, failed.
     """
 
-    def __init__(self, launch: Launch, lives: Callable[[str, str], bool], stays: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        launch: Launch,
+        lives: Callable[[str, str], bool],
+        stays: Callable[[], bool],
+        count: Callable[[str], None] = lambda _result: None,
+    ) -> None:
+        self._count = count
         self._launch = launch
         self._lives = lives
         self._stays = stays
@@ -116,9 +124,11 @@ class Orphans:
             del self._lost[room_name, identity]
         if found is None:
             log.info("a lost call is over: nobody wants an agent in its room", extra={"call": call})
+            self._count("over")
             return
         if self._too_often(call):
             log.error("a call loses every job that it gets, and gets no more", extra={"call": call})
+            self._count("given_up")
             return
         resume = {}
         for orphan in lost.values():
@@ -135,6 +145,9 @@ class Orphans:
         except Exception:
             # What launches is not ours and may raise anything.
             log.exception("a lost call got no job", extra={"call": call})
+            self._count("failed")
+        else:
+            self._count("brought_back")
 
     def _too_often(self, call: str) -> bool:
         now = asyncio.get_running_loop().time()

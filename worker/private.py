@@ -9,7 +9,13 @@ from collections.abc import Iterable, Mapping
 PERSONAL_FIELDS = frozenset({"room", "job", "job_request", "participant", "identity"})
 HIDDEN = "[hidden]"
 _Args = tuple[object, ...] | Mapping[str, object] | None
-_SECRETS = ("LIVEKIT_API_SECRET", "ENGINE_TOKEN", "WORKER_CALL_SECRET")
+_SECRETS = (
+    "LIVEKIT_API_SECRET",
+    "ENGINE_TOKEN",
+    "WORKER_CALL_SECRET",
+    "WORKER_SIP_INBOUND_PASSWORD",
+    "WORKER_SIP_OUTBOUND_PASSWORD",
+)
 _LEAST_SECRET = 12
 """Shorter ones are the development secret, which is an ordinary word."""
 _PATTERNS = re.compile(

@@ -14,6 +14,7 @@ from worker.conversation import session_parameters
 from worker.privacy import notice_in
 from worker.settings import WorkerSettings, open_engine
 from worker.signs import attributes
+from worker.watching.worker_metrics import ACCEPTED
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,8 @@ FULL_LOAD = 1.0
 # A LiveKit server sends no jobs to a worker that reports more than its `agents.target_load`, 0.7 by default.
 BUSY_LOAD = 0.69
 AGENT_NAME = "Moshi"
+_NO_ENGINE = "no_engine"
+_GIVEN_AWAY = "given_away"
 
 
 def load_of(count: SeatCount) -> float:
@@ -34,14 +37,21 @@ def load_of(count: SeatCount) -> float:
 class Seats:
     """Answers LiveKit's offers with the engine's word, and keeps at hand how full it is.
 
-    `announce` is called when the last seat is taken or one is free again, `give_up` when there can be none.
+    `announce` is called when the last seat is taken or one is free again, `give_up` when there can be none,
+    `count` with what becomes of each offer: ACCEPTED, or why it is refused.
     """
 
     def __init__(
-        self, announce: Callable[[], Awaitable[None]], give_up: Callable[[], Coroutine[Any, Any, None]]
+        self,
+        announce: Callable[[], Awaitable[None]],
+        give_up: Callable[[], Coroutine[Any, Any, None]],
+        count: Callable[[str], None] = lambda _result: None,
     ) -> None:
         self._announce = announce
         self._give_up = give_up
+        self._count = count
+        self.engine_answers = False
+        """Whether it did when it was last asked."""
         self._engine: EngineClient | None = None
         self._watching: asyncio.Task[None] | None = None
         # Until the engine has said how full it is: a first report of a full worker would stand for seconds.
@@ -86,7 +96,7 @@ class Seats:
                     await self._tell_livekit()
                 await asyncio.sleep(REFRESH_S)
         finally:
-            self._engine, self._load = None, FULL_LOAD
+            self._engine, self._load, self.engine_answers = None, FULL_LOAD, False
             await engine.close()
 
     async def _tell_livekit(self) -> None:
@@ -98,24 +108,30 @@ class Seats:
 
     async def _ask(self, engine: EngineClient) -> float:
         try:
-            return load_of(await engine.seats())
+            load = load_of(await engine.seats())
+            self.engine_answers = True
+            return load
         except (EngineError, LookupError, TypeError, ValueError) as gone:
+            self.engine_answers = False
             if self._load != FULL_LOAD:
                 log.error("no more calls", extra={"detail": str(gone)})
             return FULL_LOAD
 
     async def answer(self, request: JobRequest) -> None:
         """Take an offered job if the engine reserves a seat for it; else leave it to another worker."""
+        self._count(await self._answer(request))
+
+    async def _answer(self, request: JobRequest) -> str:
         if self._engine is None:
             await request.reject(terminate=False)
-            return
+            return _NO_ENGINE
         try:
             session_parameters.from_metadata(request.job.metadata)
         except SessionError as fault:
             log.error("call refused", extra={"call": request.id, "reason": fault.code, "detail": str(fault)})
             # No other worker would make more of it.
             await request.reject(terminate=True)
-            return
+            return fault.code
         try:
             await self._engine.reserve(request.id, RESERVED_S)
         except EngineError as refusal:
@@ -124,7 +140,7 @@ class Seats:
                 extra={"call": request.id, "reason": refusal.code, "detail": str(refusal)},
             )
             await request.reject(terminate=False)
-            return
+            return refusal.code
         try:
             # Everybody in the room can read this.
             await request.accept(name=AGENT_NAME, attributes=self._shown)
@@ -134,3 +150,5 @@ class Seats:
             )
             with suppress(EngineError):
                 await self._engine.release(request.id)
+            return _GIVEN_AWAY
+        return ACCEPTED

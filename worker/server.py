@@ -21,6 +21,7 @@ from worker.seats import AGENT_NAME, Seats
 from worker.settings import HealthSettings, WorkerSettings
 from worker.signs.attributes import at_once
 from worker.tokens import agent_token
+from worker.watching.worker_metrics import WorkerMetrics
 
 HEALTH_PORT = 8081
 
@@ -40,7 +41,8 @@ async def give_up() -> None:
     asyncio.get_running_loop().call_soon(sys.exit, 2)
 
 
-seats = Seats(announce, give_up)
+metrics = WorkerMetrics()
+seats = Seats(announce, give_up, metrics.offered)
 server = AgentServer(
     job_executor_type=JobExecutorType.PROCESS,
     # The framework reckons with offers in flight and refuses callers while seats are free.
@@ -51,6 +53,7 @@ server = AgentServer(
     port=ServerEnvOption(dev_default=0, prod_default=HEALTH_PORT)
     if _health.worker_port is None
     else _health.worker_port,
+    prometheus_port=_health.worker_metrics_port,
 )
 server.rtc_session(entrypoint, on_request=seats.answer)
 server.on("worker_started", seats.start)
@@ -70,8 +73,14 @@ def lives(room: str, identity: str) -> bool:
     )
 
 
-orphans = Orphans(launch, lives, stays=lambda: not server.draining)
+orphans = Orphans(launch, lives, stays=lambda: not server.draining, count=metrics.brought_back)
 server.on("worker_started", orphans.start)
+metrics.watch(
+    calls=lambda: len(server.active_jobs),
+    engine_answers=lambda: seats.engine_answers,
+    livekit_answers=lambda: not (server._connecting or server._connection_failed),
+    draining=lambda: server.draining,
+)
 retention = Retention()
 server.on("worker_started", retention.start)
 # LiveKit's own command has a log of its own.

@@ -12,6 +12,8 @@ from worker import privacy
 from worker.engine_child import engine_child
 from worker.preflight import check_engine, check_livekit
 from worker.settings import WorkerSettings, open_engine
+from worker.watching.line import VARIABLE as CALLS_SOCKET
+from worker.watching.line import listening
 from worker.web.server import DEV_PORT, web_server
 
 log = logging.getLogger(__name__)
@@ -42,13 +44,15 @@ async def _serve(settings: WorkerSettings, *, drains: bool) -> None:
     async with _engine(settings) as (settings, engine_lost), AsyncExitStack() as until_the_end:
         os.environ.update(settings.to_environment() | _WITHOUT_TURN_DETECTOR)
         # Here and not above: an AgentServer reads the environment when it is built.
-        from worker.server import orphans, retention, seats, server
+        from worker.server import metrics, orphans, retention, seats, server
 
+        calls = await until_the_end.enter_async_context(listening(metrics))
+        os.environ[CALLS_SOCKET] = str(calls)
         web_port = settings.worker_web_port
         if web_port is None and not drains:
             web_port = DEV_PORT
         if web_port is not None:
-            await until_the_end.enter_async_context(web_server(settings, web_port, seats.is_full))
+            await until_the_end.enter_async_context(web_server(settings, web_port, seats.is_full, metrics))
         stop, stop_now = asyncio.Event(), asyncio.Event()
         _on_signal(lambda: (stop_now if stop.is_set() else stop).set())
         running = asyncio.create_task(server.run(devmode=not drains))
@@ -70,7 +74,8 @@ async def _serve(settings: WorkerSettings, *, drains: bool) -> None:
             raise LiveKitLost(f"the LiveKit server at {settings.livekit_url} is gone: {lost}") from lost
         except OSError as taken:
             raise SettingError(
-                f"no place for the health check: {taken}; choose another WORKER_PORT"
+                f"no place for the health check or the metrics: {taken}; choose another WORKER_PORT or "
+                "WORKER_METRICS_PORT"
             ) from None
 
 

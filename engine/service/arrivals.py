@@ -12,23 +12,29 @@ from engine.admin_protocol import ARRIVALS_PATH, Claim
 from engine.errors import SnapshotError
 from engine.service.grace import Grace
 from engine.service.peer import MOST_S
+from engine.service.returns import Returns
 from engine.service.seats import Seats
 from engine.service.session import Owner
 from engine.service.sessions import Sessions
 from engine.state.saved import SavedForm
 from engine.step.moves import HostCopy
 
+_UNFETCHED = 0.5
+"""The share of its grace period after which a session that nobody has fetched is told to be lost."""
 _SESSION_ID = re.compile(r"[0-9a-f]{16}")
 
 
 class Arrivals:
     """The routes for peers. Everything that they say is checked, and before any of it is kept, its size."""
 
-    def __init__(self, sessions: Sessions, seats: Seats, grace: Grace, form: SavedForm) -> None:
+    def __init__(
+        self, sessions: Sessions, seats: Seats, grace: Grace, form: SavedForm, returns: Returns
+    ) -> None:
         self._sessions = sessions
         self._seats = seats
         self._grace = grace
         self._form = form
+        self._returns = returns
 
     def routes(self) -> list[web.RouteDef]:
         """To be kept behind the token of the peers."""
@@ -81,6 +87,9 @@ class Arrivals:
             raise SnapshotError("the session could not be put into a slot here")
         token = self._grace.token(arrived.id)
         self._grace.begin(arrived.id)
+        # A client that lives has fetched it long before. One that died on the way fetches nothing.
+        wait_s = self._grace.seconds * _UNFETCHED
+        asyncio.get_running_loop().call_later(wait_s, self._returns.tell_if_lost, arrived)
         return web.json_response(Claim(arrived.id, token, self._grace.seconds).to_wire(), status=201)
 
     async def _withdrawn(self, request: web.Request) -> web.Response:

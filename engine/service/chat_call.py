@@ -15,12 +15,15 @@ from engine.service.metrics import Metrics
 from engine.service.pace import Pace
 from engine.service.session import Session
 from engine.service.sessions import Sessions
+from engine.step.frames import FRAME_S
 
 LAST_WORDS_S = 2.0
 # A plain client speaks at once, Moshi's web client only after the handshake.
 _FIRST_WORD_S = 0.5
 # That web client gives up after 10 s without a message.
 _PING_S = 5.0
+# What is said while more than this waits is not heard: an engine that is too slow would answer ever later.
+_MOST_UNANSWERED = round(2.0 / FRAME_S)
 _LOST = (None, WSCloseCode.ABNORMAL_CLOSURE)
 _MAX_CLOSE_BYTES = 123
 
@@ -121,7 +124,8 @@ class ChatCall:
             sound = await self._wire.hear(message.data, wanted=session is not None)
             if sound and session is not None:
                 self._heard_at = asyncio.get_running_loop().time()
-                session.receive(sound)
+                if session.unanswered < _MOST_UNANSWERED:
+                    session.receive(sound)
         raise _Left("connection_lost" if self._socket.close_code in _LOST else "hang_up")
 
     async def _guard(self, session: Session) -> None:

@@ -130,7 +130,12 @@ class Returns:
         self._places.step_aside(session.place)
         self._grace.begin(session.id)
         log.info("call held", extra={"session": session.id, "grace_s": self._grace.seconds})
-        if session.owner.room is not None:
+        self.tell_if_lost(session)
+
+    def tell_if_lost(self, session: Session) -> None:
+        """Tell whoever watches of a session of a room that has no connection, unless it is claimed."""
+        is_here = self._sessions.get(session.id) is session
+        if is_here and not (session.connected or session.claimed) and session.owner.room is not None:
             self._orphans.tell(self._orphan(session))
 
     def _orphan(self, session: Session) -> Orphan:

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextma
 from errno import EADDRINUSE
 from pathlib import Path
 
+import torch
 from aiohttp import web
 
 from engine.errors import EngineError, SettingError
@@ -20,11 +21,13 @@ from engine.service.auth import Keys
 from engine.service.chat_line import WaitingLine
 from engine.service.chat_socket import ChatSocket
 from engine.service.departures import Departures
+from engine.service.device_memory import DeviceMemory, device_name
 from engine.service.grace import Grace
 from engine.service.metrics import Metrics
 from engine.service.orphans import Orphans
 from engine.service.places import Places
 from engine.service.returns import Returns
+from engine.service.room_hash import RoomHash
 from engine.service.seats import Seats
 from engine.service.sessions import ServedModel, Sessions
 from engine.service.tls import server_tls
@@ -42,6 +45,7 @@ log = logging.getLogger(__name__)
 _LAST_WORDS_S = 1.0
 _POLL_S = 0.1
 _HUNG_STEPS = 10
+_CPU = torch.device("cpu")
 
 
 @contextmanager
@@ -125,16 +129,20 @@ async def serve(
     times: StepTimes | None = None,
     admin: socket.socket | None = None,
     form: SavedForm | None = None,
+    device: torch.device = _CPU,
 ) -> bool:
     """Serve up to `slots` sessions until `shutdown` is requested and all are over; False: the step failed.
 
     times: of the runner, where it has been measured; admin: where administration is served; form: in which
-    sessions go to other engines and come from there.
+    sessions go to other engines and come from there; device: whose memory the metrics show.
     """
     events = asyncio.get_running_loop()
     tls = server_tls(settings.tls_cert, settings.tls_key, ENV_PREFIX)
     seats = Seats(slots)
-    metrics = Metrics(seats)
+    room_key = settings.room_hash_key
+    metrics = Metrics(seats, rooms=RoomHash(room_key.get_secret_value()) if room_key else None)
+    metrics.identify(model.name, device_name(device))
+    metrics.add(DeviceMemory.of(device))
     if times is not None:
         metrics.predict(times)
     queue = ReadyQueue()
@@ -142,10 +150,11 @@ async def serve(
     metrics.hold(lambda: places.held_in_slots, lambda: places.held_in_host_memory)
     grace, orphans = Grace(settings.grace_seconds), Orphans()
     sessions = Sessions(model, seats, places, queue, grace, metrics)
+    metrics.drains(lambda: sessions.state != "open")
     peer_token = settings.peer_token.get_secret_value() if settings.peer_token else None
     departures = Departures(sessions, places, grace, parse_peers(settings.peers), peer_token, form)
-    arrivals = Arrivals(sessions, seats, grace, form) if peer_token and form else None
     returns = Returns(sessions, places, grace, orphans, departures, metrics)
+    arrivals = Arrivals(sessions, seats, grace, form, returns) if peer_token and form else None
 
     def soon(what: Callable[..., None], *about: object) -> None:
         # A step that hung may end after all, when nobody is left to be told: a closed loop is a RuntimeError.
@@ -169,6 +178,9 @@ async def serve(
     async def watch() -> None:
         limit_s = max(settings.step_timeout_seconds, _HUNG_STEPS * times.step_s(slots) if times else 0.0)
         await hung(lambda: steps.working_on, limit_s)
+        if sessions.state == "broken":
+            # A step that failed, and was told so, may never let its thread go.
+            return
         log.error(
             "the step hangs: this engine goes down. If the device is only slow, give it more time with "
             "--step-timeout-seconds",

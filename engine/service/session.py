@@ -85,7 +85,7 @@ class Session:
         self._clock = clock
         self._sound = bytearray()
         self._frames = frames
-        self._heard_from = frames
+        self._heard_from = self._answered = frames
         self._pace = Pace(clock)
 
     @property
@@ -102,6 +102,11 @@ class Session:
     def next_frame(self) -> int:
         """The number of the next frame that becomes complete."""
         return self._frames
+
+    @property
+    def unanswered(self) -> int:
+        """How many frames wait for their answer."""
+        return self._frames - self._answered
 
     @property
     def facts(self) -> dict[str, int]:
@@ -133,7 +138,7 @@ class Session:
 
     def answer(self, result: StepResult) -> None:
         """Hand an answer on: the sound, then its word. Raises SessionError if nobody reads them."""
-        self.answered_at = result.ended_at
+        self.answered_at, self._answered = result.ended_at, result.frame.number + 1
         if not self.connected or result.frame.number < self._heard_from:
             return
         if self.events.qsize() > _MAX_UNSENT_EVENTS:

@@ -115,7 +115,7 @@ class Sessions:
         session = Session(place, sampling.seed, owner, self._queue.put, self._model.piece, self._clock)
         session.follows = request.follows
         self._live[session.id] = session
-        self._metrics.begin(session.id)
+        self._metrics.begin(session.id, owner.room)
         log.info("call began", extra={"session": session.id})
         return session, self.ready(session)
 
@@ -129,7 +129,7 @@ class Sessions:
         arrived.connected = arrived.was_fetched = False
         self._settling[session] = asyncio.get_running_loop().create_future()
         self._live[session] = arrived
-        self._metrics.begin(session)
+        self._metrics.begin(session, owner.room)
         log.info("call arrived", extra={"session": session, "frame": frames})
         return arrived
 

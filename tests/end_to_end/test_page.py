@@ -16,6 +16,7 @@ from tests.end_to_end.conftest import StartWorker
 from tests.end_to_end.line import Line
 from tests.end_to_end.processes import free_port
 from worker.caller.lag import find_echo
+from worker.conversation.sentences import UNHEARD
 from worker.settings import LiveKitSettings
 
 AGENT = "paged"
@@ -148,12 +149,12 @@ async def test_both_voices_are_drawn(browser: Browser, page_url: str) -> None:
         assert you[1] == model[0] == 0, "the caller is drawn above the line, the model below it"
 
 
-async def agent_in(livekit: LiveKitSettings, room: str) -> str:
-    """The agent in a room, by the name that no other one gets."""
+async def agent_in(livekit: LiveKitSettings, room: str) -> api.ParticipantInfo:
+    """The agent in a room. No other one gets its `sid`."""
     secret = livekit.livekit_api_secret.get_secret_value()
     async with api.LiveKitAPI(livekit.livekit_url, livekit.livekit_api_key, secret) as server:
         people = (await server.room.list_participants(api.ListParticipantsRequest(room=room))).participants
-    (agent,) = (person.sid for person in people if person.kind == api.ParticipantInfo.Kind.AGENT)
+    (agent,) = (person for person in people if person.kind == api.ParticipantInfo.Kind.AGENT)
     return agent
 
 
@@ -163,28 +164,43 @@ async def test_a_reload_comes_back_into_the_call_by_itself(
     async with visit(browser, page_url) as here:
         await here.button("Call").click()
         await answered(here)
-        agent = await agent_in(livekit, here.offers[0]["room"])
+        agent = (await agent_in(livekit, here.offers[0]["room"])).sid
         await here.page.reload()
         await answered(here)
         before, after = here.offers
         assert here.calls[-1][0]["call"] == before["token"]
         assert after["identity"] == before["identity"]
-        assert await agent_in(livekit, after["room"]) == agent, "it kept the conversation"
+        assert (await agent_in(livekit, after["room"])).sid == agent, "it kept the conversation"
         await here.button("End").click()
         await here.page.reload()
         await expect(here.page.get_by_role("heading", level=1)).to_be_visible()
         assert len(here.offers) == 2, "a call that was ended is not called again"
 
 
-async def test_a_call_that_the_server_ends_is_said_to_have_ended(
+async def test_what_is_in_the_way_of_a_call_is_shown_and_so_is_that_the_server_ended_it(
     browser: Browser, page_url: str, livekit: LiveKitSettings
 ) -> None:
     async with visit(browser, page_url) as here:
         await here.button("Call").click()
         await answered(here)
         secret = livekit.livekit_api_secret.get_secret_value()
+        room = here.offers[0]["room"]
+        agent = (await agent_in(livekit, room)).identity
+        trouble = here.page.locator("#hitch")
+        await expect(trouble).to_be_hidden()
         async with api.LiveKitAPI(livekit.livekit_url, livekit.livekit_api_key, secret) as server:
-            await server.room.delete_room(api.DeleteRoomRequest(room=here.offers[0]["room"]))
+            for may_speak in (False, True):
+                permission = api.ParticipantPermission(
+                    can_subscribe=True, can_publish=may_speak, can_publish_data=True, can_update_metadata=True
+                )
+                await server.room.update_participant(
+                    api.UpdateParticipantRequest(room=room, identity=agent, permission=permission)
+                )
+                if may_speak:
+                    await expect(trouble).to_be_hidden(timeout=SOON_MS)
+                else:
+                    await expect(trouble).to_have_text(UNHEARD, timeout=SOON_MS)
+            await server.room.delete_room(api.DeleteRoomRequest(room=room))
         alert = here.page.get_by_role("alert")
         await expect(alert).to_contain_text("The call has ended.", timeout=SOON_MS)
         await expect(here.button("Call")).to_be_visible()

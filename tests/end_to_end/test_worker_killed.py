@@ -5,16 +5,20 @@ import os
 import re
 import signal
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from livekit.rtc import SimulateScenarioKind
 
 from tests.end_to_end.conftest import PATIENCE_S, StartWorker
 from tests.end_to_end.processes import Running
 from tests.end_to_end.sounds import keyed_phrases, share
+from tests.end_to_end.test_reconnects import Open
+from tests.end_to_end.test_reconnects import agent_in_a_room as agent_in_a_room
 from worker.caller.caller import Caller, new_room
+from worker.room.reasons import Reason
 from worker.settings import LiveKitSettings
 
 PHRASES_HZ = (700, 1200)
@@ -105,6 +109,23 @@ async def test_a_call_whose_job_is_killed_goes_on_in_another_and_no_other_call_n
                 assert engine.sessions("call began") == conversations
                 assert conversations[-1] not in engine.sessions("call goes on")
                 assert not other.agent_left.is_set()
+
+
+async def test_a_call_whose_agent_is_sent_away_by_the_server_goes_on_in_another_job(
+    agent_in_a_room: Open, start_worker: StartWorker, engine: Engine
+) -> None:
+    with ExitStack() as workers:
+        async with agent_in_a_room() as agent, agent.caller() as caller:
+            assert await each_hears_themselves([caller])
+            conversations = engine.sessions("call began")
+            # In a room that asked for it before it was there.
+            another = start_worker("start", "nobody", **engine.settings)
+            await asyncio.to_thread(workers.enter_context, another)
+            await agent.room.simulate_scenario(SimulateScenarioKind.SIMULATE_SERVER_LEAVE)
+            assert await agent.call is Reason.CONNECTION_LOST
+            await engine.brought_back(conversations[-1])
+            assert await each_hears_themselves([caller])
+            assert engine.sessions("call began") == conversations
 
 
 async def test_a_worker_is_replaced_without_a_call_that_ends(

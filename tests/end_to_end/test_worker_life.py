@@ -8,14 +8,20 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from engine.level import SPEECH_DB
 from tests.end_to_end.conftest import PATIENCE_S, StartWorker, environment
 from tests.end_to_end.processes import ROOT, free_port, get, python, running, wait_for
 from tests.end_to_end.sounds import keyed_phrases, share
-from worker.caller.caller import Caller, new_room
-from worker.conversation import conversation
+from worker.caller import sound_files
+from worker.caller.caller import SPEAKING_RATE, Caller, new_room
+from worker.caller.lag import envelope
+from worker.conversation.sentences import NEW
 from worker.settings import LiveKitSettings
+from worker.sound.clips import ANEW, ONE_MOMENT, Clip
 
 ENGINE = {
     "OMP_NUM_THREADS": "1",
@@ -24,6 +30,7 @@ ENGINE = {
     "ENGINE_ALLOW_SLOWER_THAN_REAL_TIME": "1",
 }
 LIMIT_S = 5.0
+NOTICE_HZ = 400
 
 
 def calling(livekit: LiveKitSettings, agent: str) -> LiveKitSettings:
@@ -93,17 +100,45 @@ def test_livekits_own_command_ends_where_no_engine_is_named(livekit: LiveKitSett
         assert "registered worker" not in worker.said()
 
 
-async def test_an_engine_that_dies_is_started_again_and_calls_go_on_with_a_new_conversation(
-    livekit: LiveKitSettings, start_worker: StartWorker
+def spoken_s(sound: NDArray[np.int16]) -> float:
+    """For how long somebody is heard in it."""
+    return 0.01 * float(np.count_nonzero(envelope(sound) > 10 ** (SPEECH_DB / 20)))
+
+
+def length_s(*clips: Clip) -> float:
+    """For how long somebody speaks in these."""
+    return sum(spoken_s(np.frombuffer(b"".join(clip.frames), np.int16)) for clip in clips)
+
+
+async def test_a_call_begins_with_a_notice_and_one_whose_engine_dies_says_so_and_goes_on_anew(
+    livekit: LiveKitSettings, start_worker: StartWorker, tmp_path: Path
 ) -> None:
-    with start_worker("start", "orphaned", **ENGINE, ENGINE_PORT=str(free_port())) as worker:
+    (notice,) = keyed_phrases(NOTICE_HZ, 1)
+    sound_files.write(tmp_path / "notice.wav", notice, SPEAKING_RATE)
+    settings = ENGINE | {
+        "ENGINE_PORT": str(free_port()),
+        "WORKER_DISCLOSURE": "all",
+        "WORKER_DISCLOSURE_CLIP": str(tmp_path / "notice.wav"),
+    }
+    with start_worker("start", "orphaned", **settings) as worker:
         async with Caller.join(calling(livekit, "orphaned"), new_room()) as caller:
+            listening = asyncio.create_task(caller.say(np.zeros(600 * SPEAKING_RATE, np.int16)))
             await caller.wait_for_agent(PATIENCE_S)
+            async with asyncio.timeout(2 * PATIENCE_S):
+                while spoken_s(caller.heard) < 1 or share(caller.heard, NOTICE_HZ) < 0.6:
+                    await asyncio.sleep(0.2)
+                while caller.agent_attributes["lk.agent.state"] != "listening":
+                    await asyncio.sleep(0.2)
+            before_s = spoken_s(caller.heard)
             (engine,) = children(worker.process.pid)
             os.kill(engine, signal.SIGKILL)
             async with asyncio.timeout(2 * PATIENCE_S):
-                while conversation.NEW not in [segment.text for segment in caller.segments]:
+                while NEW not in [segment.text for segment in caller.segments]:
                     await asyncio.sleep(0.1)
+                # Nobody has said anything that could come back.
+                while spoken_s(caller.heard) < before_s + 0.6 * length_s(ONE_MOMENT, ANEW):
+                    await asyncio.sleep(0.2)
+            listening.cancel()
             (another,) = children(worker.process.pid)
             assert another != engine
             (phrase,) = keyed_phrases(1000, 1)

@@ -1,7 +1,7 @@
 """Calls in a fake room with a fake engine: what the tests of a call and of its continuity begin with."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,8 +13,8 @@ from engine.client import EngineClient
 from engine.protocol import FRAME_BYTES, SessionRequest
 from tests.fake_engine import FakeEngine, serving
 from tests.worker.fakes import FakeRoom, FakeSource
-from worker.conversation import conversation
-from worker.room.call import NOTHING_SPECIAL, Call, CallLimits, CallManner
+from worker.conversation import news
+from worker.room.call import NOTHING_LOST, NOTHING_SPECIAL, Call, CallLimits, CallManner
 from worker.room.reasons import Reason
 
 Begin = Callable[..., "asyncio.Task[Reason]"]
@@ -58,7 +58,7 @@ async def begin(
 ) -> AsyncIterator[Begin]:
     """Begins a call in a room, and sees to its end."""
     for name, number in (("ONE_MOMENT", ONE_MOMENT), ("ANEW", ANEW), ("GOODBYE", GOODBYE)):
-        monkeypatch.setattr(conversation, name, FakeClip(tone(number)))
+        monkeypatch.setattr(news, name, FakeClip(tone(number)))
     calls: list[asyncio.Task[Reason]] = []
 
     def begin(
@@ -67,8 +67,9 @@ async def begin(
         wanted: SessionRequest = NOTHING_SPECIAL,
         engine: EngineClient = client,
         manner: CallManner = PLAIN,
+        resume: Mapping[str, str] = NOTHING_LOST,
     ) -> asyncio.Task[Reason]:
-        call = Call("job1", cast(rtc.Room, room), engine, limits, wanted, manner=manner)
+        call = Call("job1", cast(rtc.Room, room), engine, limits, wanted, resume, manner=manner)
         calls.append(asyncio.create_task(call.run()))
         return calls[-1]
 

@@ -1,6 +1,7 @@
 """A room, the people in it and a sound card, for a call that never leaves the process."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,15 +10,19 @@ from typing import Any
 
 import pytest
 from livekit import rtc
+from livekit.rtc._proto.stats_pb2 import RtcStats
 
 from engine.protocol import FRAME_BYTES
 
 
 @dataclass
 class FakeTrack:
-    """What somebody says: `frames` given to `say`, until `end`."""
+    """What somebody says: `frames` given to `say`, until `end`. packet_at: when the last packet came, in
+    monotonic seconds, if that is to be known.
+    """
 
     kind: int = rtc.TrackKind.KIND_AUDIO
+    packet_at: float | None = None
     frames: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
 
     def say(self, *frames: bytes) -> None:
@@ -27,8 +32,13 @@ class FakeTrack:
     def end(self) -> None:
         self.frames.put_nowait(None)
 
-    async def get_stats(self) -> list[object]:
-        return []
+    async def get_stats(self) -> list[RtcStats]:
+        if self.packet_at is None:
+            return []
+        stats = RtcStats()
+        stats.inbound_rtp.rtc.timestamp = round(1e6 * time.monotonic())
+        stats.inbound_rtp.inbound.last_packet_received_timestamp = 1e3 * self.packet_at
+        return [stats]
 
 
 @dataclass
@@ -38,6 +48,7 @@ class FakePublication:
     sid: str = "TR_agent"
     subscribed: bool = False
     unheard: bool = False
+    muted: bool = False
     deliver: Callable[[], None] = lambda: None
 
     @property

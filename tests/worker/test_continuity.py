@@ -1,6 +1,7 @@
 """A call goes on where its caller, its engine or its room fails for a while, and says so."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import pytest
@@ -10,13 +11,14 @@ from engine.client import EngineClient
 from engine.protocol import FRAME_BYTES, Ended, Failure
 from tests.fake_engine import FakeEngine, serving
 from tests.worker.calls import ANEW, GOODBYE, ONE_MOMENT, Begin, tone
-from tests.worker.fakes import FakePerson, FakeRoom, FakeSource, FakeTrack
+from tests.worker.fakes import FakePerson, FakePublication, FakeRoom, FakeSource, FakeTrack
 from tests.worker.waiting import until
-from worker.conversation import conversation as conversation_module
-from worker.conversation.conversation import BACK, FULL, HEARD, LOST, NEW, OVER, UNHEARD
-from worker.room import ears, people
+from worker.conversation import interruption
+from worker.conversation.sentences import BACK, FULL, HEARD, LOST, NEW, OVER, UNHEARD
+from worker.room import ears, line, people
 from worker.room.call import CallLimits
 from worker.room.ears import MICROPHONE, NO_MICROPHONE
+from worker.room.line import LOOK_S
 from worker.room.reasons import Reason
 from worker.sound import voice
 
@@ -26,7 +28,9 @@ PATIENT = CallLimits(max_s=3600, grace_s=60)
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(people, "AWAY_AFTER_S", 0.01)
-    monkeypatch.setattr(conversation_module, "UNTOLD_S", 0.05)
+    monkeypatch.setattr(line, "LOST_AFTER_S", 0.3)
+    monkeypatch.setattr(line, "LOOK_S", 0.01)
+    monkeypatch.setattr(interruption, "UNTOLD_S", 0.05)
     monkeypatch.setattr(voice, "AGAIN_S", 0.01)
 
 
@@ -89,6 +93,50 @@ async def test_nothing_is_sent_while_the_caller_is_away(
     assert engine.frames == [tone(1)]
 
 
+async def test_who_stays_in_the_room_with_a_dead_line_is_away_until_sound_comes_again(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    ada = FakePerson("ada")
+    room = FakeRoom(ada)
+    begin(room, PATIENT)
+    track = room.speak(ada, FakePublication(FakeTrack(packet_at=time.monotonic())))
+    await say(track, engine, 1)
+    await until(lambda: engine.pauses == 1)
+    # What WebRTC makes up meanwhile.
+    track.say(bytes(FRAME_BYTES))
+    await asyncio.sleep(0.05)
+    assert engine.frames == [tone(1)]
+    track.packet_at = time.monotonic() + 3600
+    await keep_saying(track, tone(2), lambda: tone(2) in engine.frames)
+    assert len(engine.requests) == 1
+    assert engine.pauses == 1
+
+
+async def test_who_is_muted_is_not_away(engine: FakeEngine, begin: Begin, sound_card: FakeSource) -> None:
+    ada = FakePerson("ada")
+    room = FakeRoom(ada)
+    begin(room, PATIENT)
+    long_ago = time.monotonic() - 60
+    track = room.speak(ada, FakePublication(FakeTrack(packet_at=long_ago), muted=True))
+    await say(track, engine, 1)
+    await asyncio.sleep(2 * LOOK_S)
+    await say(track, engine, 2)
+    assert engine.pauses == 0
+
+
+async def test_the_line_of_a_telephone_is_not_judged_by_its_silence(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    phone = FakePerson("sip_1", rtc.ParticipantKind.PARTICIPANT_KIND_SIP)
+    room = FakeRoom(phone)
+    begin(room, PATIENT)
+    track = room.speak(phone, FakePublication(FakeTrack(packet_at=time.monotonic() - 60)))
+    await say(track, engine, 1)
+    await asyncio.sleep(2 * LOOK_S)
+    await say(track, engine, 2)
+    assert engine.pauses == 0
+
+
 async def test_a_reconnect_that_takes_a_moment_pauses_nothing(
     engine: FakeEngine, begin: Begin, sound_card: FakeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,7 +167,7 @@ async def test_who_does_not_come_back_has_hung_up(
 async def test_a_lost_connection_to_the_engine_is_made_again_and_nobody_hears_of_it(
     engine: FakeEngine, begin: Begin, sound_card: FakeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversation_module, "UNTOLD_S", 60)
+    monkeypatch.setattr(interruption, "UNTOLD_S", 60)
     ada = FakePerson("ada")
     room = FakeRoom(ada)
     begin(room)

@@ -2,6 +2,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from livekit import rtc
 from livekit.agents import JobContext
 from livekit.protocol.agent import Job
 from livekit.protocol.models import Room
@@ -12,6 +13,7 @@ from worker.room.call import CallManner
 from worker.room.disclosure import Disclosure
 from worker.room.reasons import Reason
 from worker.room.returning import Returning
+from worker.watching.diary import Diary
 
 
 class FakeEngine:
@@ -30,7 +32,10 @@ class FakeRoom:
     departure_timeout = 20
 
     def __init__(self, sid: str = "RM_made_by_our_coming") -> None:
-        self.remote_participants = {"ada": object()}
+        self.name = "lobby"
+        self.remote_participants = {
+            "ada": SimpleNamespace(kind=rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD)
+        }
         self._sid = sid
 
     @property
@@ -59,8 +64,8 @@ class FakeContext:
 class FakeCall:
     """Keeps what it is built with, and is over at once."""
 
-    def __init__(self, call_id: str, *built_with: Any, manner: CallManner) -> None:
-        self.call_id, self.built_with, self.manner = call_id, built_with, manner
+    def __init__(self, call_id: str, *built_with: Any, manner: CallManner, diary: Diary) -> None:
+        self.call_id, self.built_with, self.manner, self.diary = call_id, built_with, manner, diary
 
     async def run(self) -> Reason:
         return Reason.CALLER_LEFT

@@ -93,6 +93,7 @@ class Worker:
 
     def __init__(self, socket: Path, living: Iterable[str] = (), *, fails: bool = False) -> None:
         self.jobs: list[tuple[str, str, Returning]] = []
+        self.counted: list[str] = []
         self.living = set(living)
         self.draining = False
         self._socket = socket
@@ -107,7 +108,12 @@ class Worker:
     async def watching(
         self, *rooms: str, dispatches: Sequence[api.AgentDispatch] = (dispatch(),)
     ) -> AsyncIterator[None]:
-        orphans = Orphans(self.launch, lambda _room, who: who in self.living, lambda: not self.draining)
+        orphans = Orphans(
+            self.launch,
+            lambda _room, who: who in self.living,
+            lambda: not self.draining,
+            self.counted.append,
+        )
         livekit = cast(api.LiveKitAPI, FakeLiveKit(*rooms, dispatches=dispatches))
         task = asyncio.create_task(orphans.watch(self._socket, livekit, AGENT))
         try:
@@ -130,6 +136,7 @@ async def test_a_lost_call_gets_a_job_in_its_room_under_its_name_with_its_sessio
     async with FakeAdmin([orphan("s1", "lobby", "AJ_1")]).serving(socket), worker.watching("lobby"):
         await until(lambda: worker.jobs)
     assert worker.jobs == [("lobby", "agent-AJ_1", Returning("AJ_1", {"AJ_1": "token of s1"}))]
+    assert worker.counted == ["brought_back"]
 
 
 @pytest.mark.parametrize(
@@ -211,6 +218,7 @@ async def test_nobody_goes_back_into_a_room_that_wants_no_agent(
         await until(lambda: "nobody wants an agent" in caplog.text)
     assert not worker.jobs
     assert not admin.claimed
+    assert worker.counted == ["over"]
 
 
 async def test_a_job_that_cannot_be_started_costs_no_other_call(
@@ -221,6 +229,7 @@ async def test_a_job_that_cannot_be_started_costs_no_other_call(
     async with FakeAdmin(lost).serving(socket), worker.watching("lobby", "hall"):
         await until(lambda: len(worker.jobs) == 2)
         await until(lambda: caplog.text.count("got no job") == 2)
+    assert worker.counted == ["failed", "failed"]
 
 
 async def test_a_call_that_ends_every_job_gets_no_more_of_them(
@@ -233,6 +242,7 @@ async def test_a_call_that_ends_every_job_gets_no_more_of_them(
             async with admin.serving(socket):
                 await asyncio.sleep(0.2)
         assert len(worker.jobs) == orphans_module.MOST_TIMES
+        assert worker.counted[-1] == "given_up"
         async with FakeAdmin([orphan("s2", "hall", "AJ_2")]).serving(socket):
             await until(lambda: worker.jobs[-1][0] == "hall")
 

@@ -14,9 +14,8 @@ from tests.fake_engine import FakeEngine
 from tests.worker.calls import HOUR, Begin, tone
 from tests.worker.fakes import FakePerson, FakeRoom, FakeSource
 from tests.worker.waiting import until
-from worker.conversation import conversation as conversation_module
-from worker.conversation import engine_link
-from worker.conversation.conversation import FULL
+from worker.conversation import engine_link, interruption
+from worker.conversation.sentences import FULL
 from worker.room import people
 from worker.room.call import Call, CallLimits, CallManner
 from worker.room.reasons import Reason
@@ -134,7 +133,7 @@ async def test_each_takes_a_seat_of_their_own_and_no_name_goes_into_a_url(
 async def test_one_who_finds_no_seat_is_told_and_let_in_when_one_is_free(
     engine: FakeEngine, begin: Begin, sources: list[FakeSource], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversation_module, "UNTOLD_S", 0.01)
+    monkeypatch.setattr(interruption, "UNTOLD_S", 0.01)
     monkeypatch.setattr(engine_link, "LAST_RETRY_S", 0.05)
     engine.seats = 1
     ada, bob, room = FakePerson("ada"), FakePerson("bob"), FakeRoom()

@@ -60,16 +60,24 @@ def announcement() -> Announcement:
     return Announcement()
 
 
+@pytest.fixture
+def counted() -> list[str]:
+    return []
+
+
 async def never() -> None:
     pytest.fail("the engine is known")
 
 
 @pytest.fixture
 async def seats(
-    engine: FakeEngine, announcement: Announcement, monkeypatch: pytest.MonkeyPatch
+    engine: FakeEngine,
+    announcement: Announcement,
+    counted: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Seats]:
     monkeypatch.setattr(seats_module, "REFRESH_S", 0.01)
-    seats = Seats(announcement, never)
+    seats = Seats(announcement, never, counted.append)
     watching = asyncio.create_task(seats.watch(EngineClient(engine.url)))
     await asyncio.sleep(0)
     yield seats
@@ -208,3 +216,24 @@ async def test_a_failing_announcement_does_not_end_the_watch(
 
 async def test_an_offer_before_there_is_an_engine_is_left_to_others() -> None:
     assert await answer(Seats(Announcement(), never), FakeRequest()) == [{"reject": False}]
+
+
+async def test_what_becomes_of_offers_is_counted(
+    engine: FakeEngine, seats: Seats, counted: list[str]
+) -> None:
+    for number in range(3):
+        await answer(seats, FakeRequest(f"AJ_{number}"))
+    await answer(seats, FakeRequest("AJ_3", metadata='{"moshi": {"temperature": "hot"}}'))
+    assert counted == ["accepted", "accepted", "engine_full", "bad_session"]
+
+
+async def test_whether_the_engine_answers_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seats_module, "REFRESH_S", 0.01)
+    seats = Seats(Announcement(), never)
+    assert not seats.engine_answers
+    async with serving(FakeEngine()) as engine:
+        watching = asyncio.create_task(seats.watch(EngineClient(engine.url)))
+        await until(lambda: seats.engine_answers)
+    await until(lambda: not seats.engine_answers)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)

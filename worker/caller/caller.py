@@ -254,10 +254,12 @@ def new_room() -> str:
     return f"call-{uuid.uuid4().hex[:8]}"
 
 
-def token(settings: LiveKitSettings, room_name: str) -> str:
-    """A token for one caller in one room, which asks for the named agent if there is a name."""
-    identity = f"caller-{uuid.uuid4().hex[:8]}"
-    made = caller_token(settings, room_name, identity)
+def token(settings: LiveKitSettings, room_name: str, identity: str = "") -> str:
+    """A token for one caller in one room, which asks for the named agent if there is a name.
+
+    identity: who they are; "" for somebody who was never there before.
+    """
+    made = caller_token(settings, room_name, identity or f"caller-{uuid.uuid4().hex[:8]}")
     if settings.livekit_agent_name:
         dispatch = api.RoomAgentDispatch(agent_name=settings.livekit_agent_name)
         made = made.with_room_config(api.RoomConfiguration(agents=[dispatch]))

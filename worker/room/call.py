@@ -14,21 +14,24 @@ from engine.protocol import SessionRequest
 from worker.conversation.conversation import Conversation
 from worker.conversation.engine_link import PATIENCE_S, EngineLink
 from worker.keeping.kept import NOTHING, Keeping
+from worker.phones.keypad import NO_KEYS, Keypad, Keys
 from worker.room import reasons
 from worker.room.audience import EVERYBODY, Audience
 from worker.room.many_conversations import ManyConversations
 from worker.room.one_conversation import OneConversation
-from worker.room.people import Arrived, People
+from worker.room.people import Arrived, Away, Back, Change, People
 from worker.room.reasons import Reason
 from worker.room.room_policy import RoomPolicy
 from worker.room.welcome import NO_WELCOME, Welcome
 from worker.signs.attributes import NOTICE_TEXT, Attributes, Sign, at_once
+from worker.watching.diary import Diary, Event, Fact
 
 log = logging.getLogger(__name__)
 
 NOTICE_S = 60.0
 ARRIVAL_S = 60.0
 GRACE_S = 15.0
+_LOOK_S = 5.0
 NOTHING_SPECIAL = SessionRequest()
 NOTHING_LOST: Mapping[str, str] = MappingProxyType({})
 
@@ -50,7 +53,7 @@ class CallLimits:
 @dataclass(frozen=True, slots=True)
 class CallManner:
     """Whom the model listens to, and whether it does while it can be heard; what callers are told, at first
-    and by the attribute `moshi.notice`; what is kept.
+    and by the attribute `moshi.notice`; what is kept; what the keys of telephones do.
     """
 
     policy: RoomPolicy = RoomPolicy.FIRST
@@ -58,6 +61,7 @@ class CallManner:
     welcome: Welcome = NO_WELCOME
     notice: str = NOTICE_TEXT
     keeping: Keeping = NOTHING
+    keys: Keys = NO_KEYS
 
 
 class Call:
@@ -77,6 +81,7 @@ class Call:
         resume: Mapping[str, str] = NOTHING_LOST,
         clock: Callable[[], float] = time.monotonic,
         manner: CallManner = CallManner(),
+        diary: Diary | None = None,
     ) -> None:
         self._id = call_id
         self._room = room
@@ -86,23 +91,27 @@ class Call:
         self._resume = resume
         self._manner = manner
         self._clock = clock
+        self._diary = diary or Diary()
         self._people = People(room, limits.grace_s)
+        self._keypad = Keypad(room, manner.keys, self._people.handset)
         self._arrived = asyncio.Event()
         self._sign = Attributes(room.local_participant, at_once(manner.notice))
         self._talk = self._make_talk()
         room.on("disconnected", self._on_disconnected)
-        room.on("reconnected", self._sign.show_again)
+        room.on("reconnected", self._on_reconnected)
 
     async def run(self) -> Reason:
         """Converse with who comes until the call is over; the reason."""
         began_at = self._clock()
         reason = Reason.FAILED
+        self._diary.note(Event.JOINED)
         try:
             async with asyncio.TaskGroup() as tasks:
                 others = [
                     tasks.create_task(self._watch_people()),
                     tasks.create_task(self._watch_time()),
                     tasks.create_task(self._sign.run()),
+                    tasks.create_task(self._keypad.run()),
                 ]
                 reason = await self._talk.run()
                 for task in others:
@@ -111,7 +120,9 @@ class Call:
             reason = Reason.WORKER_STOPPED
             raise
         finally:
-            log.info("call ended", extra=self._summary(began_at, reason))
+            summary = self._summary(began_at, reason)
+            log.info("call ended", extra={"call": self._id, **summary})
+            self._diary.note(Event.ENDED, **summary)
         return reason
 
     def hang_up(self, reason: Reason) -> None:
@@ -155,10 +166,12 @@ class Call:
             audience=audience,
             half_duplex=self._manner.half_duplex,
             kept=self._manner.keeping.of(seat),
+            diary=self._diary,
         )
 
     async def _watch_people(self) -> None:
         async for change in self._people.changes():
+            self._note(change)
             await self._talk.take(change)
             if isinstance(change, Arrived):
                 self._arrived.set()
@@ -171,15 +184,34 @@ class Call:
         except TimeoutError:
             self.hang_up(Reason.NOBODY_CAME)
             return
+        began_at = self._clock()
         notice_s = min(self._limits.notice_s, self._limits.max_s)
-        await asyncio.sleep(self._limits.max_s - notice_s)
+        # What an earlier job has had of it is known only once its session is resumed.
+        left_s = self._limits.max_s - notice_s
+        while left_s > 0:
+            await asyncio.sleep(min(left_s, _LOOK_S))
+            passed_s = self._clock() - began_at + self._talk.earlier_s
+            left_s = self._limits.max_s - notice_s - passed_s
         self._talk.notice(f"This call ends in {notice_s:g} seconds.")
         await asyncio.sleep(notice_s)
         self.hang_up(Reason.MAX_TIME)
 
+    def _note(self, change: Change) -> None:
+        match change:
+            case Arrived():
+                self._diary.note(Event.CALLER_CAME)
+            case Away():
+                self._diary.note(Event.CALLER_AWAY)
+            case Back():
+                self._diary.note(Event.CALLER_BACK)
+
+    def _on_reconnected(self) -> None:
+        self._diary.note(Event.ROOM_RECONNECTED)
+        self._sign.show_again()
+
     def _on_disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
         self.hang_up(reasons.of_disconnect(reason))
 
-    def _summary(self, began_at: float, reason: Reason) -> dict[str, object]:
-        times = {"reason": str(reason), "seconds": round(self._clock() - began_at, 1)}
-        return {"call": self._id} | times | self._talk.summary()
+    def _summary(self, began_at: float, reason: Reason) -> dict[str, Fact]:
+        times: dict[str, Fact] = {"reason": str(reason), "seconds": round(self._clock() - began_at, 1)}
+        return times | self._diary.summary() | self._talk.summary()

@@ -5,7 +5,7 @@ import asyncio
 from livekit import rtc
 
 from worker.conversation.conversation import Conversation
-from worker.room.people import Person
+from worker.room.person import Person
 from worker.room.welcome import Welcome
 from worker.signs.troubles import Trouble
 
@@ -36,6 +36,8 @@ class Ears:
                     async with asyncio.timeout(MICROPHONE_S):
                         track = await person.track()
                 except TimeoutError:
+                    if hearing is None or hearing.done():
+                        person.line_works(True)
                     if person.is_here and not self._hearing:
                         self._conversation.troubles.begin(Trouble.MICROPHONE, NO_MICROPHONE)
                     continue
@@ -47,6 +49,14 @@ class Ears:
                 heard = track
                 if track is not None:
                     self._conversation.troubles.end(Trouble.MICROPHONE, MICROPHONE)
-                    hearing = ears.create_task(self._conversation.hear(track))
+                    hearing = ears.create_task(self._hear(person, track))
                     self._hearing.add(hearing)
                     hearing.add_done_callback(self._hearing.discard)
+
+    async def _hear(self, person: Person, track: rtc.Track) -> None:
+        watching = asyncio.create_task(person.watch_line(track))
+        try:
+            await self._conversation.hear(track, person.change)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)

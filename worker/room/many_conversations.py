@@ -9,16 +9,19 @@ from contextlib import suppress
 from livekit import rtc
 from livekit.rtc.participant import UnpublishTrackError
 
-from worker.conversation.conversation import LAST_WORDS_TIMEOUT_S, NEW, OVER, Conversation
+from worker.conversation.conversation import Conversation
+from worker.conversation.sentences import NEW, OVER
 from worker.room import idle
 from worker.room.audience import Audience
 from worker.room.ears import Ears
-from worker.room.people import Arrived, Away, Back, Change, Left, Person
+from worker.room.people import Arrived, Away, Back, Change, Left
+from worker.room.person import Person
 from worker.room.reasons import Reason
 from worker.room.welcome import Welcome
 from worker.signs.attributes import Sign
 from worker.signs.shared_sign import Part, SharedSign
 from worker.signs.transcript import Transcript
+from worker.watching.diary import Fact
 
 log = logging.getLogger(__name__)
 
@@ -96,12 +99,17 @@ class ManyConversations:
         """Whether it has ended or is about to."""
         return self._over.done()
 
+    @property
+    def earlier_s(self) -> float:
+        """How much of the longest one an earlier job has had, as far as is known by now."""
+        return max((conversation.earlier_s for conversation in self._live.values()), default=0.0)
+
     def notice(self, text: str) -> None:
         """A line of text for everybody."""
         for conversation in self._live.values():
             conversation.notice(text)
 
-    def summary(self) -> dict[str, object]:
+    def summary(self) -> dict[str, Fact]:
         """What is worth a line in the log afterwards."""
         return {"conversations": self._begun}
 
@@ -128,7 +136,7 @@ class ManyConversations:
             log.exception("a conversation failed", extra={"call": self._id})
             await self._tell_over(person)
         log.info(
-            "conversation ended", extra={"call": self._id, "reason": str(reason)} | conversation.summary()
+            "conversation ended", extra={"call": self._id, "reason": str(reason), **conversation.summary()}
         )
         del self._live[person]
         self._sign.remove(sign)
@@ -143,9 +151,7 @@ class ManyConversations:
         """In place of a conversation that cannot say so any more."""
         transcript = Transcript(self._me, Audience(person.identity))
         transcript.notice(OVER)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LAST_WORDS_TIMEOUT_S):
-                await transcript.finish()
+        await transcript.finish()
 
     async def _watch_idle(self, conversation: Conversation) -> None:
         await idle.watch(lambda: conversation.idle_s, self._idle_s, conversation.notice)

@@ -6,9 +6,11 @@ import logging
 from worker.conversation.conversation import Conversation
 from worker.room import idle
 from worker.room.ears import Ears
-from worker.room.people import Arrived, Away, Back, Change, Left, Person
+from worker.room.people import Arrived, Away, Back, Change, Left
+from worker.room.person import Person
 from worker.room.reasons import Reason
 from worker.room.welcome import Welcome
+from worker.watching.diary import Fact
 
 log = logging.getLogger(__name__)
 
@@ -80,11 +82,16 @@ class OneConversation:
         """Whether it has ended or is about to."""
         return self._conversation.is_over
 
+    @property
+    def earlier_s(self) -> float:
+        """How much of it an earlier job has had, as far as is known by now."""
+        return self._conversation.earlier_s
+
     def notice(self, text: str) -> None:
         """A line of text for whoever is there."""
         self._conversation.notice(text)
 
-    def summary(self) -> dict[str, object]:
+    def summary(self) -> dict[str, Fact]:
         """What is worth a line in the log afterwards."""
         return self._conversation.summary()
 

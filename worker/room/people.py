@@ -6,101 +6,20 @@ from dataclasses import dataclass
 
 from livekit import rtc
 
+from worker.phones.call_status import CALL_STATUS, HUNG_UP
+from worker.phones.handset import Handset
+from worker.room.person import TELEPHONES, Person
+
 HANG_UP_TOPIC = "moshi.hang_up"
 """A data packet with this topic says that its sender leaves for good."""
 AWAY_AFTER_S = 1.0
-_CALL_STATUS = "sip.callStatus"
-_RINGS = ("dialing", "ringing", "automation")
-_PEOPLE = (
-    rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD,
-    rtc.ParticipantKind.PARTICIPANT_KIND_SIP,
-    rtc.ParticipantKind.PARTICIPANT_KIND_CONNECTOR,
-)
+_PEOPLE = (rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD, *TELEPHONES)
 # Somebody saw to it that they are out of the room: no network did that.
 _FOR_GOOD = (
     rtc.DisconnectReason.PARTICIPANT_REMOVED,
     rtc.DisconnectReason.USER_REJECTED,
     rtc.DisconnectReason.USER_UNAVAILABLE,
 )
-
-
-class Person:
-    """Somebody, through all their connections: an identity, and the tracks of their voice."""
-
-    def __init__(self, participant: rtc.RemoteParticipant) -> None:
-        self.participant = participant
-        self.is_here = True
-        self._is_listened_to = False
-        self._news = asyncio.Event()
-        self._heard: list[rtc.Track] = []
-        self._tracks: asyncio.Queue[rtc.Track | None] = asyncio.Queue()
-        self._timers: list[asyncio.TimerHandle] = []
-
-    @property
-    def identity(self) -> str:
-        """The name that their token gave them."""
-        return self.participant.identity
-
-    def listen(self) -> None:
-        """Subscribe to their voice, now and whenever they publish it."""
-        self._is_listened_to = True
-        for publication in self.participant.track_publications.values():
-            self.published(publication)
-
-    def listen_again(self) -> None:
-        """Ask anew for what was asked for, and has not come."""
-        for publication in self.participant.track_publications.values():
-            if not publication.subscribed:
-                self.published(publication)
-
-    async def track(self) -> rtc.Track | None:
-        """Wait for their microphone, and then until it is another one, or none any more."""
-        return await self._tracks.get()
-
-    async def answered(self) -> None:
-        """Wait until their telephone does not ring any more, if it does: livekit-sip tells."""
-        while self.participant.attributes.get(_CALL_STATUS) in _RINGS:
-            self._news.clear()
-            await self._news.wait()
-
-    def has_news(self) -> None:
-        """Their attributes may be others."""
-        self._news.set()
-
-    def published(self, publication: rtc.RemoteTrackPublication) -> None:
-        """They have published this."""
-        if self._is_listened_to and _is_voice(publication):
-            publication.set_subscribed(True)
-
-    def subscribed(self, track: rtc.Track, publication: rtc.RemoteTrackPublication) -> None:
-        """This can be heard."""
-        if self._is_listened_to and _is_voice(publication):
-            self._heard.append(track)
-            self._tracks.put_nowait(track)
-
-    def unsubscribed(self, track: rtc.Track) -> None:
-        """This can be heard no more. The SDK does not say so to who reads it."""
-        if track in self._heard:
-            self._heard.remove(track)
-            self._tracks.put_nowait(self._heard[-1] if self._heard else None)
-
-    def connected(self, participant: rtc.RemoteParticipant) -> None:
-        """They are here again, over another connection."""
-        self._stop_timers()
-        self.participant, self.is_here = participant, True
-        self.has_news()
-        if self._is_listened_to:
-            self.listen()
-
-    def disconnected(self, *timers: asyncio.TimerHandle) -> None:
-        """They are not here. `timers` are for when they come back."""
-        self._stop_timers()
-        self.is_here, self._timers = False, list(timers)
-
-    def _stop_timers(self) -> None:
-        for timer in self._timers:
-            timer.cancel()
-        self._timers = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +31,9 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Away:
-    """Somebody has been gone for AWAY_AFTER_S: they may be reloading a page, or change networks."""
+    """Somebody has been gone for AWAY_AFTER_S, or their line does not work: they may be reloading a page, or
+    change networks.
+    """
 
     person: Person
 
@@ -163,26 +84,28 @@ class People:
         while True:
             yield await self._changes.get()
 
+    def handset(self, identity: str) -> Handset | None:
+        """That of somebody who is there by telephone."""
+        person = self._people.get(identity)
+        return person.handset if person else None
+
     def _on_connected(self, participant: rtc.RemoteParticipant) -> None:
         if participant.kind not in _PEOPLE:
             return
         person = self._people.get(participant.identity)
         if person is None:
-            person = self._people[participant.identity] = Person(participant)
+            person = self._people[participant.identity] = Person(participant, self._on_line)
             self._changes.put_nowait(Arrived(person))
             return
         person.connected(participant)
-        if person.identity in self._away:
-            self._away.remove(person.identity)
-            self._changes.put_nowait(Back(person))
+        self._be_back(person)
 
     def _on_disconnected(self, participant: rtc.RemoteParticipant) -> None:
         person = self._people.get(participant.identity)
         if person is None or person.participant is not participant:
             return
         # A telephone that was hung up does not come back: who calls again has a call of their own.
-        is_phone = participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_SIP
-        if is_phone or participant.disconnect_reason in _FOR_GOOD or not self._grace_s:
+        if person.handset or participant.disconnect_reason in _FOR_GOOD or not self._grace_s:
             self._leave(person)
             return
         loop = asyncio.get_running_loop()
@@ -205,10 +128,26 @@ class People:
     def _on_attributes(self, _changed: dict[str, str], participant: rtc.Participant) -> None:
         if person := self._people.get(participant.identity):
             person.has_news()
+            if participant.attributes.get(CALL_STATUS) == HUNG_UP:
+                self._leave(person)
+
+    def _on_line(self, person: Person, works: bool) -> None:
+        if self._people.get(person.identity) is not person:
+            return
+        if not works:
+            self._be_away(person)
+        elif person.is_here:
+            self._be_back(person)
 
     def _be_away(self, person: Person) -> None:
-        self._away.add(person.identity)
-        self._changes.put_nowait(Away(person))
+        if person.identity not in self._away:
+            self._away.add(person.identity)
+            self._changes.put_nowait(Away(person))
+
+    def _be_back(self, person: Person) -> None:
+        if person.identity in self._away:
+            self._away.remove(person.identity)
+            self._changes.put_nowait(Back(person))
 
     def _leave(self, person: Person) -> None:
         person.disconnected()
@@ -233,14 +172,6 @@ class People:
     ) -> None:
         if person := self._people.get(participant.identity):
             person.unsubscribed(track)
-
-
-def _is_voice(publication: rtc.RemoteTrackPublication) -> bool:
-    """Sound, but not that of a shared screen."""
-    return (
-        publication.kind == rtc.TrackKind.KIND_AUDIO
-        and publication.source != rtc.TrackSource.SOURCE_SCREENSHARE_AUDIO
-    )
 
 
 def _joined_at(participant: rtc.RemoteParticipant) -> float:

@@ -32,6 +32,17 @@ HANG_UPS = (
     Reason.REPLACED,
 )
 
+# The agent leaves, and none takes its place.
+WITHOUT_SUCCESSOR = (
+    Reason.CALLER_LEFT,
+    Reason.MAX_TIME,
+    Reason.IDLE,
+    Reason.ENGINE_LOST,
+    Reason.ENGINE_ENDED,
+    Reason.REFUSED,
+    Reason.FAILED,
+)
+
 _DISCONNECTED = {
     rtc.DisconnectReason.ROOM_DELETED: Reason.ROOM_CLOSED,
     rtc.DisconnectReason.ROOM_CLOSED: Reason.ROOM_CLOSED,

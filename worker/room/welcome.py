@@ -4,18 +4,12 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
-from livekit import rtc
-
 from worker.room.disclosure import Disclosure
-from worker.room.people import Person
+from worker.room.person import TELEPHONES, Person
 from worker.sound.clips import Clip
 
 UNHEARD_S = 5.0
 """Who has not subscribed to the agent's track by then does not want to hear it, or cannot."""
-_TELEPHONES = (
-    rtc.ParticipantKind.PARTICIPANT_KIND_SIP,
-    rtc.ParticipantKind.PARTICIPANT_KIND_CONNECTOR,
-)
 
 
 class Greeting(Protocol):
@@ -67,7 +61,7 @@ class Welcome:
     def _is_for(self, person: Person) -> bool:
         if self.knows(person):
             return False
-        by_phone = person.participant.kind in _TELEPHONES
+        by_phone = person.participant.kind in TELEPHONES
         return self.who is Disclosure.ALL or (self.who is Disclosure.PHONE and by_phone)
 
 

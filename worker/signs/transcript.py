@@ -18,6 +18,7 @@ TOPIC = "lk.transcription"
 SENTENCE_ENDS = (".", "!", "?", "…")
 PAUSE_FRAMES = round(1.0 / FRAME_S)
 SENTENCE_PAUSE_FRAMES = 4
+FINISH_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +122,12 @@ class Transcript:
     async def finish(self) -> None:
         """End the segment that is open, once `run` is over and while the room is still there."""
         self._enqueue(self._segmenter.finish())
-        while not self._writes.empty():
-            await self._try_to_write(self._writes.get_nowait())
+        try:
+            async with asyncio.timeout(FINISH_TIMEOUT_S):
+                while not self._writes.empty():
+                    await self._try_to_write(self._writes.get_nowait())
+        except TimeoutError:
+            log.warning("the end of the transcript was lost")
 
     def _enqueue(self, writes: list[Write]) -> None:
         """What the model said."""

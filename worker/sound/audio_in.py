@@ -13,6 +13,8 @@ from engine.step.frames import FRAME_S, SAMPLE_RATE
 from worker.sound.mix import Mix
 from worker.sound.pacemaker import Pacemaker
 
+Change = Callable[[bytes], bytes]
+"""What is done with a frame before anything else, PCM s16le mono 24 kHz."""
 CAPACITY_FRAMES = 5
 _SILENCE = bytes(FRAME_BYTES)
 
@@ -45,7 +47,7 @@ class AudioIn:
         self._arrival = asyncio.Event()
         self._expected = asyncio.Event()
 
-    async def read(self, track: rtc.Track) -> None:
+    async def read(self, track: rtc.Track, change: Change = bytes) -> None:
         """Take in a track until it ends. One that is taken back does not: the SDK's stream falls silent."""
         stream = rtc.AudioStream(
             track, sample_rate=SAMPLE_RATE, num_channels=1, frame_size_ms=round(FRAME_S * 1000)
@@ -53,7 +55,7 @@ class AudioIn:
         part = self._mix.join()
         try:
             async for event in stream:
-                mixed = self._mix.add(part, event.frame.data.tobytes())
+                mixed = self._mix.add(part, change(event.frame.data.tobytes()))
                 if mixed is not None:
                     self.put(mixed)
         finally:

@@ -1,5 +1,6 @@
 """What the worker's web server answers: the page, a call, LiveKit's signalling, and its events."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from engine.service.error_answers import errors_as_json
 from worker.conversation.session_parameters import parse
 from worker.privacy import notice_in
 from worker.settings import WorkerSettings
+from worker.watching.worker_metrics import ACCEPTED
 from worker.web import signalling, webhook
 from worker.web.calls import Calls
 from worker.web.door import Door
@@ -21,6 +23,7 @@ from worker.web.webhook import Webhook
 
 CALL_PATH = "/api/call"
 PAGE = Path(__file__).parents[1] / "page" / "dist"
+_FAILED = "failed"
 _MAX_BODY_BYTES = 16 * 1024
 _SAFE = {
     "Content-Security-Policy": (
@@ -42,12 +45,16 @@ def build_app(
     livekit: Signalling,
     events: Webhook,
     page: Path = PAGE,
+    count: Callable[[str], None] = lambda _result: None,
 ) -> web.Application:
-    """Every route. `page`: the folder of the built page."""
+    """Every route. `page`: the folder of the built page; `count`: told what becomes of each call that is
+    asked for, ACCEPTED or the error's code.
+    """
     app = web.Application(middlewares=[errors_as_json], client_max_size=_MAX_BODY_BYTES)
     app.on_response_prepare.append(_make_safe)
 
-    async def describe(_request: web.Request) -> web.Response:
+    async def describe(request: web.Request) -> web.Response:
+        door.look(request)
         card = await _card(engine)
         return _never_stored(
             {
@@ -59,6 +66,18 @@ def build_app(
         )
 
     async def call(request: web.Request) -> web.Response:
+        result = _FAILED
+        try:
+            answer = await admit(request)
+            result = ACCEPTED
+            return answer
+        except EngineError as refusal:
+            result = refusal.code
+            raise
+        finally:
+            count(result)
+
+    async def admit(request: web.Request) -> web.Response:
         door.check(request)
         wanted, last_token = await _read(request)
         card = await _card(engine)

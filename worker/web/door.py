@@ -18,6 +18,8 @@ from worker.web.refusals import TooManyCalls
 _PER_SECOND, _AT_ONCE = 1.0, 20
 # Of everybody: each call makes a room.
 _ALL_PER_SECOND, _ALL_AT_ONCE = 10.0, 50
+# A page that is opened or reloaded asks once, a call that is tried again asks each time.
+_LOOKS_PER_SECOND, _LOOKS_AT_ONCE = 5.0, 50
 _SET_BY_PROXIES = (hdrs.FORWARDED, hdrs.VIA, hdrs.X_FORWARDED_FOR, hdrs.X_FORWARDED_HOST)
 
 
@@ -30,6 +32,7 @@ class Door:
         self.checked_upstream = settings.worker_calls_checked_upstream
         self._all = RateLimit(_ALL_PER_SECOND, _ALL_AT_ONCE, clock)
         self._each = NetworkRates(_PER_SECOND, _AT_ONCE, clock)
+        self._looks = NetworkRates(_LOOKS_PER_SECOND, _LOOKS_AT_ONCE, clock)
 
     def check(self, request: web.Request) -> None:
         """Raises ForbiddenOrigin, TooManyCalls or Unauthorized."""
@@ -42,6 +45,11 @@ class Door:
             if not hmac.compare_digest(given, f"Bearer {self.secret}".encode()):
                 raise Unauthorized("calls take the WORKER_CALL_SECRET: send Authorization: Bearer SECRET")
         if not self._all.take(1):
+            raise TooManyCalls
+
+    def look(self, request: web.Request) -> None:
+        """Somebody asks what a call would be like, which costs the engine a request. Raises TooManyCalls."""
+        if not self._looks.take(network_of(self._address(request))):
             raise TooManyCalls
 
     def _check_origin(self, request: web.Request) -> None:

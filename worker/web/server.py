@@ -11,6 +11,7 @@ from livekit import api
 from engine.errors import SettingError
 from engine.service.tls import server_tls
 from worker.settings import WorkerSettings, open_engine
+from worker.watching.worker_metrics import WorkerMetrics
 from worker.web.app import build_app
 from worker.web.calls import Calls
 from worker.web.door import Door
@@ -25,18 +26,21 @@ _LAST_WORDS_S = 1.0
 
 
 @asynccontextmanager
-async def web_server(settings: WorkerSettings, port: int, is_full: Callable[[], bool]) -> AsyncIterator[str]:
+async def web_server(
+    settings: WorkerSettings, port: int, is_full: Callable[[], bool], metrics: WorkerMetrics | None = None
+) -> AsyncIterator[str]:
     """The page and the call endpoint until the block is left; their address. Raises SettingError.
 
-    `settings` name the engine; `is_full`: whether it has no seat left.
+    `settings` name the engine; `is_full`: whether it has no seat left; `metrics`: count what is asked for.
     """
+    asked, alone = (metrics.requested, metrics.phone_alone) if metrics else (_uncounted, _uncounted)
     tls = server_tls(settings.worker_tls_cert, settings.worker_tls_key, "WORKER_")
     secret = settings.livekit_api_secret.get_secret_value()
     async with (
         api.LiveKitAPI(settings.livekit_url, settings.livekit_api_key, secret) as livekit,
         aiohttp.ClientSession() as http,
         open_engine(settings) as engine,
-        aclosing(Phones(settings.livekit_agent_name, livekit)) as phones,
+        aclosing(Phones(settings.livekit_agent_name, livekit, alone)) as phones,
     ):
         app = build_app(
             settings,
@@ -45,6 +49,7 @@ async def web_server(settings: WorkerSettings, port: int, is_full: Callable[[], 
             Door(settings),
             Signalling(settings.livekit_url, http),
             Webhook(settings, phones),
+            count=asked,
         )
         runner = web.AppRunner(
             app,
@@ -68,3 +73,7 @@ async def web_server(settings: WorkerSettings, port: int, is_full: Callable[[], 
             yield url
         finally:
             await runner.cleanup()
+
+
+def _uncounted(_result: str) -> None:
+    pass

@@ -75,11 +75,15 @@ def floats(frames: int) -> bytes:
 
 @asynccontextmanager
 async def chat(
-    engine: RunningEngine, query: dict[str, str] | None = None, headers: dict[str, str] | None = None
+    engine: RunningEngine,
+    query: dict[str, str] | None = None,
+    headers: dict[str, str] | None = None,
+    *,
+    autoping: bool = True,
 ) -> AsyncIterator[ClientWebSocketResponse]:
     async with (
         aiohttp.ClientSession() as http,
-        http.ws_connect(f"{engine.url}/api/chat", params=query, headers=headers) as socket,
+        http.ws_connect(f"{engine.url}/api/chat", params=query, headers=headers, autoping=autoping) as socket,
     ):
         yield socket
 
@@ -274,6 +278,21 @@ async def test_sound_faster_than_real_time_ends_a_plain_call(engine: RunningEngi
         for _ in range(16):
             await socket.send_bytes(floats(12) + floats(1)[: 4 * 960])
         assert "faster than real time" in (await goodbye(socket))[2]
+
+
+async def test_an_engine_that_is_behind_costs_sound_and_not_lag(engine: RunningEngine) -> None:
+    async with chat(engine, autoping=False) as socket:
+        engine.runner.open_gate.clear()
+        for _ in range(60):
+            await socket.send_bytes(floats(1))
+        await socket.ping()
+        # It comes once all before it was read.
+        assert (await socket.receive(timeout=10)).type is WSMsgType.PONG
+        engine.runner.open_gate.set()
+        two_seconds = [await socket.receive_bytes(timeout=10) for _ in range(25)]
+        assert two_seconds == 25 * [floats(1)]
+        await socket.send_bytes(bytes(len(floats(1))))
+        assert await receive(socket) == bytes(len(floats(1))), "the rest was not heard"
 
 
 async def test_who_is_silent_for_too_long_gives_the_seat_back(start_engine: StartEngine) -> None:

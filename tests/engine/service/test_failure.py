@@ -27,7 +27,7 @@ async def status(engine: RunningEngine, path: str) -> int:
 
 @pytest.mark.parametrize("how", ["fails", "hangs"])
 async def test_everybody_hears_of_it_and_probes_see_it(
-    start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch, how: str
+    start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
     monkeypatch.setattr("engine.service.server._LAST_WORDS_S", 2.0)
     async with start_engine(slots=3, step_timeout_seconds=0.5) as engine:
@@ -48,6 +48,7 @@ async def test_everybody_hears_of_it_and_probes_see_it(
         assert await asyncio.wait_for(engine.served, 10) is False
         with pytest.raises(EngineUnreachable):
             await engine.client.seats()
+    assert ("the step hangs" in caplog.text) is (how == "hangs")
 
 
 def test_a_step_that_ends_after_its_engine_has_is_told_to_nobody(

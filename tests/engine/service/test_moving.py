@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from engine.admin import EngineAdmin
-from engine.admin_protocol import LiveSession
+from engine.admin_protocol import LiveSession, Orphan
 from engine.client import EngineClient, EngineSession
 from engine.empty import empty
 from engine.errors import (
@@ -128,6 +128,29 @@ async def in_calls(client: EngineClient, count: int) -> None:
     async with asyncio.timeout(10):
         while (await client.seats()).in_calls != count:
             await asyncio.sleep(0.01)
+
+
+async def first_orphan(admin: EngineAdmin) -> Orphan:
+    async for orphan in admin.orphans():
+        return orphan
+    raise AssertionError("the engine has ended")
+
+
+async def test_a_call_that_has_arrived_and_that_nobody_fetches_is_told_to_be_lost(
+    start: StartFleet,
+) -> None:
+    async with start(grace_seconds=2.0) as fleet:
+        session = await fleet.rose.client.open(ANN)
+        await say(session)
+        watching = asyncio.create_task(first_orphan(fleet.lily_admin))
+        await asyncio.sleep(0.1)
+        await fleet.rose_admin.move(session.ready.session, "lily")
+        async with asyncio.timeout(10):
+            orphan = await watching
+        assert (orphan.session, orphan.identity) == (session.ready.session, "ann")
+        claim = await fleet.lily_admin.claim(orphan.session)
+        again = await fleet.lily.client.open(ANN, resume=claim.resume)
+        assert again.ready.frame == 1
 
 
 async def test_a_call_goes_on_at_another_engine_where_it_was(start: StartFleet) -> None:

@@ -7,14 +7,17 @@ from livekit import rtc
 
 from engine.client import EngineClient
 from engine.protocol import FRAME_BYTES, SessionRequest
-from tests.fake_engine import FakeEngine
+from engine.step.frames import FRAME_S
+from tests.fake_engine import FakeEngine, FakeSession
 from tests.worker.calls import Begin, tone
 from tests.worker.fakes import FakePerson, FakePublication, FakeRoom, FakeSource, FakeStreamWriter
 from tests.worker.waiting import until
-from worker.conversation import conversation as conversation_module
+from worker.conversation import waits
 from worker.conversation.engine_link import UNANSWERED_FRAMES
+from worker.room import call as call_module
 from worker.room.call import CallLimits
 from worker.room.reasons import Reason
+from worker.signs import transcript
 
 IMPATIENT = CallLimits(max_s=3600, grace_s=0, engine_s=0)
 
@@ -64,7 +67,7 @@ async def test_the_model_speaks_as_the_dispatch_asked_for(
 async def test_the_room_is_told_which_model_this_is_and_how_late_it_answers(
     engine: FakeEngine, begin: Begin, sound_card: FakeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversation_module, "INTERVAL_S", 0.01)
+    monkeypatch.setattr(waits, "INTERVAL_S", 0.01)
     ada, room = FakePerson("ada"), FakeRoom()
     begin(room)
     room.enter(ada)
@@ -241,6 +244,18 @@ async def test_a_long_call_is_announced_and_ended(
     assert engine.ends == ["hang_up"]
 
 
+async def test_a_job_that_takes_over_a_call_gives_it_only_what_is_left_of_its_time(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call_module, "_LOOK_S", 0.01)
+    engine.held["token"] = FakeSession("s0", number=round(3599 / FRAME_S))
+    running = begin(
+        FakeRoom(FakePerson("ada")), CallLimits(max_s=3600, notice_s=0.1), resume={"job1": "token"}
+    )
+    assert await asyncio.wait_for(running, 10) is Reason.MAX_TIME
+    assert engine.resumes == 1
+
+
 async def test_an_empty_room_does_not_use_up_the_time_of_the_call(
     engine: FakeEngine, begin: Begin, sound_card: FakeSource
 ) -> None:
@@ -274,7 +289,7 @@ async def test_a_transcript_that_cannot_be_ended_does_not_turn_a_hang_up_into_a_
         raise trouble or AssertionError
 
     monkeypatch.setattr(FakeStreamWriter, "aclose", aclose)
-    monkeypatch.setattr(conversation_module, "LAST_WORDS_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(transcript, "FINISH_TIMEOUT_S", 0.05)
     engine.words = {0: " Goodbye"}
     ada = FakePerson("ada")
     room = FakeRoom(ada)

@@ -12,7 +12,7 @@ from tests.fake_engine import FakeEngine
 from tests.worker.calls import HOUR, Begin, tone
 from tests.worker.fakes import FakePerson, FakeRoom, FakeSource
 from tests.worker.waiting import until
-from worker.conversation.conversation import NEW, OVER
+from worker.conversation.sentences import NEW, OVER
 from worker.room import people
 from worker.room.call import Call, CallLimits, CallManner
 from worker.room.room_policy import RoomPolicy

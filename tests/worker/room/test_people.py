@@ -72,6 +72,19 @@ async def test_somebody_on_the_telephone_is() -> None:
     assert isinstance(await watcher.next(), Arrived)
 
 
+async def test_a_telephone_that_was_hung_up_has_left_though_it_is_still_there() -> None:
+    room, phone = FakeRoom(), FakePerson("sip_1", PHONE, attributes={"sip.callStatus": "active"})
+    watcher = Watcher(room)
+    room.enter(phone)
+    assert isinstance(await watcher.next(), Arrived)
+    phone.attributes["sip.callStatus"] = "hangup"
+    room.emit("participant_attributes_changed", {"sip.callStatus": "hangup"}, phone)
+    assert isinstance(await watcher.next(), Left)
+    assert watcher.people.handset("sip_1") is None
+    room.leave(phone)
+    assert await watcher.nothing_more()
+
+
 async def test_pictures_and_shared_screens_are_not_heard() -> None:
     room, ada = FakeRoom(), FakePerson("ada")
     watcher = Watcher(room)

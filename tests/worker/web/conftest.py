@@ -31,6 +31,7 @@ class Desk:
     livekit: FakeLiveKit = field(default_factory=FakeLiveKit)
     page: Path = Path("page")
     full: bool = False
+    counted: list[str] = field(default_factory=list)
 
 
 Open = Callable[..., Any]
@@ -62,6 +63,7 @@ async def open_web(desk: Desk) -> AsyncIterator[Open]:
             Signalling(settings.livekit_url, http),
             Webhook(settings, Phones(settings.livekit_agent_name, livekit)),
             desk.page,
+            desk.counted.append,
         )
         clients.append(TestClient(TestServer(app)))
         await clients[-1].start_server()

@@ -324,3 +324,16 @@ async def test_a_page_that_was_not_built_says_how_to(open_web: Open) -> None:
     answer = await (await open_web()).get("/")
     assert answer.status == 503
     assert "make setup" in await answer.text()
+
+
+async def test_who_is_let_in_and_who_is_not_is_counted_by_reason(desk: Desk, open_web: Open) -> None:
+    web = await open_web()
+    await ask(web)
+    await ask(web, [])
+    desk.livekit.agents, desk.full = 0, True
+    await ask(web)
+    await web.get(CALL)
+    assert desk.counted == ["accepted", "bad_session", "full"]
+    behind = await open_web(worker_call_secret="a secret of the caller")
+    await ask(behind)
+    assert desk.counted[-1] == "unauthorized"

@@ -8,7 +8,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from engine.errors import ForbiddenOrigin, Unauthorized
 from worker.settings import WebSettings, WorkerSettings
-from worker.web.door import _ALL_AT_ONCE, _ALL_PER_SECOND, _AT_ONCE, Door
+from worker.web.door import _ALL_AT_ONCE, _ALL_PER_SECOND, _AT_ONCE, _LOOKS_AT_ONCE, Door
 from worker.web.refusals import TooManyCalls
 
 SECRET = "open sesame 1234"
@@ -81,3 +81,12 @@ def test_who_is_refused_takes_nothing_from_the_others(door: Door) -> None:
     with pytest.raises(TooManyCalls):
         door.check(asked_by(2000))
     everybody_asks(door)
+
+
+def test_a_network_that_only_looks_may_do_so_often_and_no_more_and_is_let_in_all_the_same(door: Door) -> None:
+    for _ in range(_LOOKS_AT_ONCE):
+        door.look(asked_by(1))
+    with pytest.raises(TooManyCalls):
+        door.look(asked_by(1))
+    door.look(asked_by(2))
+    door.check(asked_by(1))

@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import hashlib
 from dataclasses import dataclass, field
@@ -6,6 +7,7 @@ from typing import cast
 import pytest
 from google.protobuf.json_format import MessageToJson
 from livekit import api
+from livekit.protocol.agent import JobStatus
 
 from tests.worker.waiting import until
 from tests.worker.web.conftest import KEY, SECRET, Open
@@ -60,21 +62,24 @@ def _person(identity: str, kind: int) -> api.ParticipantInfo:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(phones_module, "AGENT_WITHIN_S", 0.05)
+    monkeypatch.setattr(phones_module, "STARTING_WITHIN_S", 0.2)
     monkeypatch.setattr(phones_module, "POLL_S", 0.01)
 
 
-async def looked_after(room: FakeRoom, agent_name: str = "moshi") -> None:
-    """Tell of the telephone, twice, and wait until nothing is to be done any more."""
-    phones = Phones(agent_name, cast(api.LiveKitAPI, room))
+async def looked_after(room: FakeRoom, agent_name: str = "moshi") -> list[str]:
+    """Tell of the telephone, twice, and wait until nothing is to be done any more: what was counted."""
+    counted: list[str] = []
+    phones = Phones(agent_name, cast(api.LiveKitAPI, room), counted.append)
     phones.came(ROOM, PHONE)
     phones.came(ROOM, PHONE)
     await until(lambda: not phones._waiting)
     await phones.aclose()
+    return counted
 
 
 async def test_a_call_that_no_agent_takes_is_offered_again_as_it_was_and_then_hung_up() -> None:
     room = FakeRoom(dispatches=[api.AgentDispatch(agent_name="moshi", metadata="{}")])
-    await looked_after(room)
+    assert await looked_after(room) == ["offered_again", "hung_up"]
     (again,) = room.again
     assert (again.room, again.agent_name, again.metadata) == (ROOM, "moshi", "{}")
     assert not room.people
@@ -82,9 +87,25 @@ async def test_a_call_that_no_agent_takes_is_offered_again_as_it_was_and_then_hu
 
 async def test_a_call_that_an_agent_takes_at_last_goes_on() -> None:
     room = FakeRoom(helpful=True)
-    await looked_after(room, "")
+    assert await looked_after(room, "") == ["offered_again"]
     assert len(room.again) == 1
     assert set(room.people) == {PHONE, "agent"}
+
+
+async def test_who_waits_for_an_agent_that_is_on_its_way_does_not_get_a_second_one() -> None:
+    room = FakeRoom(dispatches=[api.AgentDispatch(agent_name="moshi")])
+    room.dispatches[0].state.jobs.add().state.status = JobStatus.JS_RUNNING
+    looking = asyncio.create_task(looked_after(room))
+    await asyncio.sleep(0.1)
+    room.people["agent"] = Kind.AGENT
+    assert await looking == []
+    assert not room.again
+
+
+async def test_an_agent_that_never_gets_there_is_replaced() -> None:
+    room = FakeRoom(dispatches=[api.AgentDispatch(agent_name="moshi")], helpful=True)
+    room.dispatches[0].state.jobs.add().state.status = JobStatus.JS_PENDING
+    assert await looked_after(room) == ["offered_again"]
 
 
 @pytest.mark.parametrize(
