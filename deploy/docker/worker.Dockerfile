@@ -20,6 +20,7 @@ RUN /opt/installer/bin/uv venv --python python3 /opt/moshi \
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY engine engine
 COPY worker worker
+COPY livekit livekit
 COPY --from=page /page/dist worker/page/dist
 # Beside its dependencies: their layer stays where the code alone has changed.
 RUN /opt/installer/bin/uv pip install --no-cache --no-deps --no-build-isolation --compile-bytecode \

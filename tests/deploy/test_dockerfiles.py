@@ -1,6 +1,7 @@
 """The Dockerfiles, without building them: `make images` does that."""
 
 import re
+import tomllib
 import subprocess
 from pathlib import Path
 
@@ -54,6 +55,15 @@ def test_whatever_is_copied_is_there_and_let_through(dockerfile: Path) -> None:
                 source = ROOT / name
                 assert source.exists(), name
                 assert any(source.is_relative_to(whole) for whole in let_through), name
+
+
+def test_the_workers_image_has_every_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["setuptools"]["packages"]["find"]["include"]
+    copied = {line for line in instructions(ROOT / "deploy/docker/worker.Dockerfile") if "--from" not in line}
+    for package in packages:
+        folder = package.split(".")[0].rstrip("*")
+        assert f"COPY {folder} {folder}" in copied
 
 
 def test_nothing_else_is_let_through() -> None:
