@@ -25,6 +25,9 @@ class Remains:
         names = []
         for process in alive:
             with suppress(psutil.Error):
+                if process.status() == psutil.STATUS_ZOMBIE:
+                    # It has ended, and whoever is to take note of it has not yet.
+                    continue
                 names.append(" ".join(process.cmdline()[:4]) or process.name())
                 process.kill()
         return tuple(names)

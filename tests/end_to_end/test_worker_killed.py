@@ -17,9 +17,11 @@ from tests.end_to_end.processes import Running
 from tests.end_to_end.sounds import keyed_phrases, share
 from tests.end_to_end.test_reconnects import Open
 from tests.end_to_end.test_reconnects import agent_in_a_room as agent_in_a_room
+from tests.worker.waiting import until
 from worker.caller.caller import Caller, new_room
 from worker.room.reasons import Reason
 from worker.settings import LiveKitSettings
+from worker.signs import attributes
 
 PHRASES_HZ = (700, 1200)
 
@@ -59,8 +61,14 @@ async def calls(livekit: LiveKitSettings, agent: str, count: int) -> AsyncIterat
         for _ in range(count):
             caller = await until_the_end.enter_async_context(Caller.join(settings, new_room()))
             await caller.wait_for_agent(PATIENCE_S)
+            await in_conversation(caller)
             callers.append(caller)
         yield callers
+
+
+async def in_conversation(caller: Caller) -> None:
+    """Wait for the agent's session, which begins after its track."""
+    await until(lambda: attributes.MODEL in caller.agent_attributes, PATIENCE_S)
 
 
 async def each_hears_themselves(callers: list[Caller]) -> bool:
@@ -100,6 +108,7 @@ async def test_a_call_whose_job_is_killed_goes_on_in_another_and_no_other_call_n
 ) -> None:
     with start_worker("start", "crashing", **engine.settings) as worker:
         async with calls(livekit, "crashing", 1) as (unlucky,):
+            await until(lambda: agents(worker), PATIENCE_S)
             (job,) = agents(worker)
             async with calls(livekit, "crashing", 1) as (other,):
                 conversations = engine.sessions("call began")
