@@ -14,7 +14,7 @@ from worker.phones.switchboard import LiveKitSwitchboard, hang_up_those_left_in
 from worker.privacy import keeping_in, notice_in, welcome_in
 from worker.room.call import NOTHING_LOST, Call, CallLimits, CallManner
 from worker.room.grace import grace_in
-from worker.room.reasons import WITHOUT_SUCCESSOR, Reason
+from worker.room.reasons import Reason, is_for_good
 from worker.room.returning import Returning
 from worker.settings import WorkerSettings, open_engine
 from worker.watching.watch import Watch
@@ -77,7 +77,7 @@ async def entrypoint(context: JobContext) -> None:
             raise
         finally:
             await engine.close()
-            if reason in WITHOUT_SUCCESSOR:
+            if is_for_good(reason, are_brought_back=settings.engine_admin_socket is not None):
                 await hang_up_those_left_in(context.room, switchboard)
             # Not after the last word of it is sent: a collector may be slow.
             context.shutdown(reason)

@@ -187,8 +187,8 @@ class DialSettings(BaseSettings):
     may be dialled."""
     worker_dial_per_hour: int = Field(default=20, ge=0)
     """How many calls may be dialled within an hour with one outbound trunk, from wherever."""
-    worker_dial_seconds: float = Field(default=600.0, ge=1)
-    """A call that was dialled is ended by livekit-sip after this time."""
+    worker_dial_seconds: float = Field(default=600.0, ge=1, le=86_400)
+    """A call that was dialled is ended by livekit-sip after this time, at most a day."""
 
     @field_validator("worker_dial_prefixes")
     @classmethod
@@ -196,7 +196,16 @@ class DialSettings(BaseSettings):
         return checked_prefixes(prefixes)
 
 
-class SipSettings(LiveKitSettings, DialSettings):
+class LengthSettings(BaseSettings):
+    """How long calls may last."""
+
+    model_config = FROM_ENVIRONMENT
+
+    worker_max_call_seconds: float = Field(default=3600.0, gt=0)
+    """A call is ended after this time; a line on `lk.transcription` says so 60 s before."""
+
+
+class SipSettings(LiveKitSettings, DialSettings, LengthSettings):
     """What `python -m worker sip` runs with."""
 
 
@@ -204,7 +213,9 @@ SET_BY_COMMAND = ("engine_log_format",)
 """What nobody sets: it follows from the command."""
 
 
-class WorkerSettings(LiveKitSettings, HealthSettings, WebSettings, PrivacySettings, PhoneSettings):
+class WorkerSettings(
+    LiveKitSettings, HealthSettings, WebSettings, LengthSettings, PrivacySettings, PhoneSettings
+):
     """The engine, and the calls."""
 
     engine_url: str | None = None
@@ -228,8 +239,6 @@ class WorkerSettings(LiveKitSettings, HealthSettings, WebSettings, PrivacySettin
     """Device of the engine that the worker starts."""
     engine_log_format: LogFormat | None = None
     """Log lines of the engine that the worker starts: as its own."""
-    worker_max_call_seconds: float = Field(default=3600.0, gt=0)
-    """A call is ended after this time; a line on `lk.transcription` says so 60 s before."""
     worker_grace_seconds: float = Field(default=15.0, ge=0)
     """For so long a caller who is gone may come back to the conversation: a reload, another network. Less in
     rooms that close sooner by themselves: it stays 2 s below a room's departure timeout. 0: whoever is gone

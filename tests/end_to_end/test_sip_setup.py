@@ -117,6 +117,7 @@ def test_what_a_file_says_is_so_once_and_again(joined: LiveKitSettings, file: Pa
     assert outbound is not None
     assert (inbound.auth_username, inbound.auth_password) == ("provider", "of the provider")
     assert list(inbound.allowed_addresses) == ["192.0.2.0/24"]
+    assert inbound.max_call_duration.seconds == 3660
     assert list(rule.trunk_ids) == [inbound.sip_trunk_id]
     assert [agent.agent_name for agent in rule.room_config.agents] == [AGENT]
     assert rule.hide_phone_number

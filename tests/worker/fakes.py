@@ -186,7 +186,8 @@ class FakeRoom(rtc.EventEmitter[str]):
         published = person.track_publications.pop("TR")
         self.emit("track_unsubscribed", published.track, published, person)
 
-    def leave(self, person: FakePerson, reason: int = rtc.DisconnectReason.CLIENT_INITIATED) -> None:
+    def leave(self, person: FakePerson, reason: int | None = rtc.DisconnectReason.CLIENT_INITIATED) -> None:
+        """reason: None where the SDK takes them out because our own connection was lost."""
         del self.remote_participants[person.identity]
         person.disconnect_reason = reason
         self.emit("participant_disconnected", person)
@@ -206,6 +207,22 @@ class FakeRoom(rtc.EventEmitter[str]):
         """Say that one leaves for good."""
         packet = SimpleNamespace(participant=person, topic="moshi.hang_up", data=b"")
         self.emit("data_received", packet)
+
+
+@dataclass
+class FakeSwitchboard:
+    """Nothing comes of a transfer until it is `let_go`."""
+
+    hung_up: list[str] = field(default_factory=list)
+    transferred: list[str] = field(default_factory=list)
+    let_go: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def hang_up(self, identity: str) -> None:
+        self.hung_up.append(identity)
+
+    async def transfer(self, identity: str) -> None:
+        self.transferred.append(identity)
+        await self.let_go.wait()
 
 
 class FakeSource:

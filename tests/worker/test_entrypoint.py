@@ -1,3 +1,4 @@
+from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -57,8 +58,8 @@ class FakeContext:
     def shutdown(self, reason: str) -> None:
         self.reason = reason
 
-    def add_shutdown_callback(self, _stop: object) -> None:
-        pass
+    def add_shutdown_callback(self, stop: Callable[[str], Awaitable[None]]) -> None:
+        self.stop = stop
 
 
 class FakeCall:
@@ -106,3 +107,34 @@ async def test_a_call_that_goes_on_keeps_its_parameters_and_welcomes_only_who_wa
     assert [each.seed for each in call.built_with if isinstance(each, SessionRequest)] == [7]
     assert call.manner.welcome.who is Disclosure.ALL
     assert call.manner.welcome.known == {"ada"}
+
+
+class FailingCall(FakeCall):
+    is_over = True
+
+    async def run(self) -> Reason:
+        raise RuntimeError("no sound card")
+
+
+@pytest.mark.parametrize(("socket", "is_hung_up"), [(None, True), ("/run/engine.admin", False)])
+async def test_telephones_of_a_job_that_fails_are_hung_up_where_no_other_job_takes_over(
+    monkeypatch: pytest.MonkeyPatch, socket: str | None, is_hung_up: bool
+) -> None:
+    hung_up: list[object] = []
+
+    async def hang_up(room: object, _switchboard: object) -> None:
+        hung_up.append(room)
+
+    if socket:
+        monkeypatch.setenv("ENGINE_ADMIN_SOCKET", socket)
+    monkeypatch.setattr(job, "Call", FailingCall)
+    monkeypatch.setattr(job, "hang_up_those_left_in", hang_up)
+    monkeypatch.setattr(job, "open_engine", lambda _settings: FakeEngine())
+    monkeypatch.setattr("worker.logs.hide_names_in", lambda _room: None)
+    context = FakeContext()
+    context.room = FakeRoom("RM_1")
+    context.job = cast(Any, Job(id="AJ_1", dispatch_id="AD_1", room=Room(sid="RM_1")))
+    await job.entrypoint(cast(JobContext, context))
+    await context.stop("")
+    assert hung_up == ([context.room] if is_hung_up else [])
+    assert context.reason == Reason.FAILED

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import aiohttp
 from livekit import api
 from livekit.protocol import sip as wire
 
@@ -126,7 +127,7 @@ async def _room_with_agent(settings: SipSettings, livekit: api.LiveKitAPI) -> As
         yield room
     except BaseException:
         # Ours, and with it whatever rings because of it.
-        with suppress(api.ServerError):
+        with suppress(aiohttp.ClientError, api.ServerError, TimeoutError):
             await livekit.room.delete_room(api.DeleteRoomRequest(room=room))
         raise
 

@@ -5,7 +5,6 @@ The limits of the provider's contract are what holds against somebody who has th
 """
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -34,15 +33,16 @@ class Dialled:
 
     def with_one(self, now: float) -> Self:
         """One call more; what is older than an hour is forgotten."""
-        return type(self)((*self._recent(now), now))
+        return type(self)((*self.recent(now), now))
 
     def wait_s(self, now: float, per_hour: int) -> float:
         """After how long there may be another one."""
-        recent = list(self._recent(now))
+        recent = self.recent(now)
         if len(recent) < per_hour:
             return 0.0
         return recent[-per_hour] + HOUR_S - now if per_hour else HOUR_S
 
-    def _recent(self, now: float) -> Iterable[float]:
+    def recent(self, now: float) -> tuple[float, ...]:
+        """Those of the last hour."""
         # A clock that was set back must not lock everybody out.
-        return (at for at in self.at if now - HOUR_S < at <= now)
+        return tuple(at for at in self.at if now - HOUR_S < at <= now)

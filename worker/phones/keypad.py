@@ -46,15 +46,18 @@ class Keypad:
             self._pressed.put_nowait((action, key.participant.identity))
 
     async def run(self) -> None:
-        """Do what takes time, one thing after the other, until cancelled."""
-        while True:
-            action, identity = await self._pressed.get()
-            handset = self._handset(identity)
-            if handset is None:
-                continue
-            if action is KeyAction.HANG_UP:
-                await self._keys.switchboard.hang_up(identity)
-                continue
-            muted, handset.is_muted = handset.is_muted, True
+        """Do what takes time, until cancelled. Nothing waits for anything else: a transfer takes long."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                tasks.create_task(self._do(*await self._pressed.get()))
+
+    async def _do(self, action: KeyAction, identity: str) -> None:
+        handset = self._handset(identity)
+        if handset is None:
+            return
+        if action is KeyAction.HANG_UP:
+            await self._keys.switchboard.hang_up(identity)
+        elif not handset.is_put_through:
+            handset.is_put_through = True
             await self._keys.switchboard.transfer(identity)
-            handset.is_muted = muted
+            handset.is_put_through = False

@@ -19,6 +19,10 @@ from worker.settings import SipSettings
 ROOM_PREFIX = "phone"
 RINGING_S = 20
 """A call that nobody has taken by then is ended: livekit-sip lets it ring for minutes."""
+MARGIN_S = 60
+"""The agent ends a call at WORKER_MAX_CALL_SECONDS. So much later livekit-sip does, if the agent is gone."""
+LONGEST_S = 86_400
+"""More is not asked for: livekit-sip has a longest time of its own, and takes no longer one."""
 
 Thing = TypeVar("Thing", wire.SIPInboundTrunkInfo, wire.SIPOutboundTrunkInfo, wire.SIPDispatchRuleInfo)
 
@@ -172,6 +176,7 @@ def _inbound(name: str, inbound: Inbound, settings: SipSettings) -> wire.SIPInbo
         media_encryption=_encryption(inbound.encryption),
     )
     trunk.ringing_timeout.FromSeconds(RINGING_S)
+    trunk.max_call_duration.FromSeconds(round(min(settings.worker_max_call_seconds + MARGIN_S, LONGEST_S)))
     return trunk
 
 

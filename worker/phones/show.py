@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from livekit.protocol import sip as wire
 
-from worker.phones.dialled import HOUR_S, Dialled
+from worker.phones.dialled import Dialled
 from worker.phones.setup import Setup
 
 
@@ -36,5 +36,4 @@ def _rule(rule: wire.SIPDispatchRuleInfo) -> Iterator[str]:
 
 def _outbound(trunk: wire.SIPOutboundTrunkInfo, now: float) -> Iterator[str]:
     yield f"{trunk.sip_trunk_id} to {trunk.address} as {', '.join(trunk.numbers)}"
-    dialled = [at for at in Dialled.read(trunk.metadata).at if now - HOUR_S < at <= now]
-    yield f"{len(dialled)} calls dialled in the last hour"
+    yield f"{len(Dialled.read(trunk.metadata).recent(now))} calls dialled in the last hour"

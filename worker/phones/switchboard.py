@@ -7,6 +7,7 @@ from typing import Protocol
 
 import aiohttp
 from livekit import api, rtc
+from livekit.protocol import sip as wire
 
 from worker.phones.call_status import CALL_STATUS, HUNG_UP
 from worker.phones.e164 import is_number
@@ -65,11 +66,19 @@ class LiveKitSwitchboard:
             participant_identity=identity, room_name=self._room, transfer_to=self._to, play_dialtone=True
         )
         try:
-            await self._livekit().sip.transfer_sip_participant(request)
+            outcome = await self._livekit().sip.transfer_sip_participant(request)
         except (aiohttp.ClientError, api.ServerError, TimeoutError) as error:
-            log.warning("a telephone was not put through", extra={"call": self._id, "detail": str(error)})
-        else:
+            self._not_put_through(str(error))
+            return
+        # LiveKit answers a transfer that failed without an error, too.
+        if outcome.status == wire.SIPTransferStatus.STS_TRANSFER_SUCCESSFUL:
             log.info("a telephone was put through", extra={"call": self._id})
+        else:
+            status, reason = wire.SIPTransferStatus.Name(outcome.status), outcome.reason
+            self._not_put_through(f"{status} {wire.SIPTransferReason.Name(reason)}")
+
+    def _not_put_through(self, detail: str) -> None:
+        log.warning("a telephone was not put through", extra={"call": self._id, "detail": detail})
 
 
 async def hang_up_those_left_in(room: rtc.Room, switchboard: Switchboard) -> None:

@@ -146,6 +146,7 @@ class Call:
                 welcome,
                 idle_s=idle_s,
                 held=self._resume,
+                switchboard=self._manner.keys.switchboard,
             )
         conversation = self._converse(self._id, self._sign, EVERYBODY)
         everybody = policy is RoomPolicy.MIX

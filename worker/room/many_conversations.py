@@ -11,6 +11,7 @@ from livekit.rtc.participant import UnpublishTrackError
 
 from worker.conversation.conversation import Conversation
 from worker.conversation.sentences import NEW, OVER
+from worker.phones.switchboard import Switchboard
 from worker.room import idle
 from worker.room.audience import Audience
 from worker.room.ears import Ears
@@ -47,6 +48,7 @@ class ManyConversations:
         *,
         idle_s: float,
         held: Collection[str],
+        switchboard: Switchboard,
     ) -> None:
         self._id = call_id
         self._me = me
@@ -55,6 +57,7 @@ class ManyConversations:
         self._welcome = welcome
         self._idle_s = idle_s
         self._held = held
+        self._switchboard = switchboard
         self._begun = 0
         self._live: dict[Person, Conversation] = {}
         self._tasks: asyncio.TaskGroup | None = None
@@ -146,6 +149,9 @@ class ManyConversations:
                 await self._me.unpublish_track(conversation.track_sid)
         if not self._live:
             self.hang_up(reason)
+        elif person.handset and reason is not Reason.CALLER_LEFT and not self.is_over:
+            # Their call would go on in silence for as long as anybody else's.
+            await self._switchboard.hang_up(person.identity)
 
     async def _tell_over(self, person: Person) -> None:
         """In place of a conversation that cannot say so any more."""

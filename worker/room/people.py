@@ -104,8 +104,11 @@ class People:
         person = self._people.get(participant.identity)
         if person is None or person.participant is not participant:
             return
-        # A telephone that was hung up does not come back: who calls again has a call of their own.
-        if person.handset or participant.disconnect_reason in _FOR_GOOD or not self._grace_s:
+        reason = participant.disconnect_reason
+        # A telephone that was hung up does not come back: who calls again has a call of their own. Without a
+        # reason nobody has left: our own connection was lost, and the SDK takes everybody out of the room.
+        has_hung_up = person.handset is not None and reason is not None
+        if has_hung_up or reason in _FOR_GOOD or not self._grace_s:
             self._leave(person)
             return
         loop = asyncio.get_running_loop()

@@ -33,14 +33,13 @@ HANG_UPS = (
 )
 
 # The agent leaves, and none takes its place.
-WITHOUT_SUCCESSOR = (
+_WITHOUT_SUCCESSOR = (
     Reason.CALLER_LEFT,
     Reason.MAX_TIME,
     Reason.IDLE,
     Reason.ENGINE_LOST,
     Reason.ENGINE_ENDED,
     Reason.REFUSED,
-    Reason.FAILED,
 )
 
 _DISCONNECTED = {
@@ -52,6 +51,11 @@ _DISCONNECTED = {
     # Ourselves: the framework leaves the room before it tells us that the job is to stop.
     rtc.DisconnectReason.CLIENT_INITIATED: Reason.WORKER_STOPPED,
 }
+
+
+def is_for_good(reason: Reason, *, are_brought_back: bool) -> bool:
+    """Whether no other agent takes our place. are_brought_back: calls that lose their job get another."""
+    return reason in _WITHOUT_SUCCESSOR or (reason is Reason.FAILED and not are_brought_back)
 
 
 def of_disconnect(reason: rtc.DisconnectReason.ValueType) -> Reason:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import cast
 
+import aiohttp
 import pytest
 from livekit import api
 from livekit.protocol.sip import SIPOutboundTrunkInfo
@@ -20,10 +21,13 @@ NUMBER = "+14155550100"
 
 @dataclass
 class FakeLiveKit:
-    """`agent`: one comes to each room; `answer`: what becomes of a call, None: it is answered."""
+    """`agent`: one comes to each room; `answer`: what becomes of a call, None: it is answered;
+    `is_gone`: no room can be closed any more.
+    """
 
     agent: bool = True
     answer: Exception | None = None
+    is_gone: bool = False
     trunks: list[SIPOutboundTrunkInfo] = field(
         default_factory=lambda: [
             SIPOutboundTrunkInfo(sip_trunk_id="ST_other", name="another"),
@@ -53,6 +57,8 @@ class FakeLiveKit:
         self.rooms.append(request)
 
     async def delete_room(self, request: api.DeleteRoomRequest) -> None:
+        if self.is_gone:
+            raise aiohttp.ClientConnectionError("connection refused")
         self.gone.append(request.room)
 
     async def list_participants(self, _: object) -> api.ListParticipantsResponse:
@@ -116,6 +122,18 @@ async def test_what_is_not_answered_leaves_no_room_and_counts() -> None:
         await called(livekit)
     assert livekit.gone == [livekit.rooms[0].name]
     assert livekit.counted == 1
+
+
+async def test_a_server_that_is_gone_hides_no_answer() -> None:
+    livekit = FakeLiveKit(answer=refusal(486, "Busy Here"), is_gone=True)
+    with pytest.raises(api.SipCallError):
+        await called(livekit)
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", "86401", "0"])
+def test_a_call_lasts_from_a_second_to_a_day(seconds: str) -> None:
+    with pytest.raises(SettingError, match=f"^WORKER_DIAL_SECONDS='?{seconds}'?: "):
+        settings(worker_dial_seconds=seconds)
 
 
 async def test_so_many_an_hour_and_no_more() -> None:

@@ -17,6 +17,10 @@ def test_none_means_none() -> None:
     assert Dialled().wait_s(0, 0) > 0
 
 
+def test_the_recent_ones_are_those_of_the_last_hour() -> None:
+    assert Dialled((0.0, 1.0, HOUR_S, 9e9)).recent(HOUR_S) == (1.0, HOUR_S)
+
+
 def test_a_clock_that_was_set_back_locks_nobody_out() -> None:
     assert Dialled((9e9,)).wait_s(1000, 1) == 0
 

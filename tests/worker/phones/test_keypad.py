@@ -8,8 +8,10 @@ from typing import cast
 
 import pytest
 from livekit import api, rtc
+from livekit.protocol.sip import SIPTransferReason, SIPTransferStatus
 
-from tests.worker.fakes import FakePerson, FakeRoom
+from tests.worker.calls import tone
+from tests.worker.fakes import FakePerson, FakeRoom, FakeSwitchboard
 from tests.worker.waiting import until
 from worker.phones.handset import Handset
 from worker.phones.keypad import Keypad, Keys
@@ -21,22 +23,6 @@ PHONE = FakePerson("sip_1", SIP)
 
 
 @dataclass
-class FakeSwitchboard:
-    """`busy`: nothing comes of a transfer until it is let go."""
-
-    hung_up: list[str] = field(default_factory=list)
-    transferred: list[str] = field(default_factory=list)
-    let_go: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def hang_up(self, identity: str) -> None:
-        self.hung_up.append(identity)
-
-    async def transfer(self, identity: str) -> None:
-        self.transferred.append(identity)
-        await self.let_go.wait()
-
-
-@dataclass
 class Pressed:
     room: FakeRoom
     handset: Handset
@@ -44,6 +30,10 @@ class Pressed:
 
     def press(self, key: str, person: FakePerson | None = PHONE) -> None:
         self.room.emit("sip_dtmf_received", SimpleNamespace(code=0, digit=key, participant=person))
+
+    @property
+    def is_heard(self) -> bool:
+        return any(self.handset.heard(tone(1)))
 
 
 @pytest.fixture
@@ -72,9 +62,33 @@ async def test_a_key_hangs_up_who_pressed_it(pressed: Pressed) -> None:
 async def test_who_is_put_through_is_not_heard_meanwhile_and_is_if_it_fails(pressed: Pressed) -> None:
     pressed.press("0")
     await until(lambda: pressed.switchboard.transferred == ["sip_1"])
-    assert pressed.handset.is_muted
+    assert not pressed.is_heard
     pressed.switchboard.let_go.set()
-    await until(lambda: not pressed.handset.is_muted)
+    await until(lambda: pressed.is_heard)
+
+
+async def test_mute_is_what_the_key_says_after_a_transfer_and_lets_nobody_be_heard_in_it(
+    pressed: Pressed,
+) -> None:
+    pressed.press("0")
+    await until(lambda: pressed.switchboard.transferred == ["sip_1"])
+    pressed.press("*")
+    assert not pressed.is_heard
+    pressed.press("*")
+    assert not pressed.is_heard
+    pressed.press("*")
+    pressed.switchboard.let_go.set()
+    await until(lambda: not pressed.handset.is_put_through)
+    assert not pressed.is_heard
+    pressed.press("*")
+    assert pressed.is_heard
+
+
+async def test_who_is_put_through_can_hang_up_meanwhile_and_is_put_through_once(pressed: Pressed) -> None:
+    for key in "00#":
+        pressed.press(key)
+    await until(lambda: pressed.switchboard.hung_up == ["sip_1"])
+    assert pressed.switchboard.transferred == ["sip_1"]
 
 
 async def test_other_keys_and_people_without_a_telephone_do_nothing(pressed: Pressed) -> None:
@@ -90,6 +104,11 @@ async def test_other_keys_and_people_without_a_telephone_do_nothing(pressed: Pre
 @dataclass
 class FakeApi:
     broken: bool = False
+    outcome: api.TransferSIPParticipantResponse = field(
+        default_factory=lambda: api.TransferSIPParticipantResponse(
+            status=SIPTransferStatus.STS_TRANSFER_SUCCESSFUL
+        )
+    )
     removed: list[tuple[str, str]] = field(default_factory=list)
     transfers: list[api.TransferSIPParticipantRequest] = field(default_factory=list)
 
@@ -106,10 +125,13 @@ class FakeApi:
             raise api.ServerError("not_found", "gone", status=404)
         self.removed.append((who.room, who.identity))
 
-    async def transfer_sip_participant(self, request: api.TransferSIPParticipantRequest) -> None:
+    async def transfer_sip_participant(
+        self, request: api.TransferSIPParticipantRequest
+    ) -> api.TransferSIPParticipantResponse:
         if self.broken:
             raise api.SipCallError("unavailable", "no", status=503, metadata={"sip_status_code": "603"})
         self.transfers.append(request)
+        return self.outcome
 
 
 def switchboard(livekit: FakeApi, to: str = "+15550100") -> LiveKitSwitchboard:
@@ -134,6 +156,19 @@ async def test_what_livekit_cannot_do_ends_no_call(caplog: pytest.LogCaptureFixt
         "a telephone was not put through",
         "a telephone could not be hung up",
     ]
+
+
+async def test_a_transfer_that_fails_is_not_logged_as_done(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    declined = api.TransferSIPParticipantResponse(
+        status=SIPTransferStatus.STS_TRANSFER_FAILED, reason=SIPTransferReason.STR_REJECTED
+    )
+    for livekit in (FakeApi(outcome=declined), FakeApi()):
+        await switchboard(livekit).transfer("sip_1")
+    failed, done = caplog.records
+    assert (failed.message, failed.levelname) == ("a telephone was not put through", "WARNING")
+    assert vars(failed)["detail"] == "STS_TRANSFER_FAILED STR_REJECTED"
+    assert done.message == "a telephone was put through"
 
 
 async def test_telephones_alone_in_a_room_are_hung_up() -> None:

@@ -10,9 +10,10 @@ from livekit import rtc
 from engine.client import EngineClient
 from tests.fake_engine import FakeEngine
 from tests.worker.calls import HOUR, Begin, tone
-from tests.worker.fakes import FakePerson, FakeRoom, FakeSource
+from tests.worker.fakes import FakePerson, FakeRoom, FakeSource, FakeSwitchboard
 from tests.worker.waiting import until
 from worker.conversation.sentences import NEW, OVER
+from worker.phones.keypad import Keys
 from worker.room import people
 from worker.room.call import Call, CallLimits, CallManner
 from worker.room.room_policy import RoomPolicy
@@ -94,3 +95,32 @@ async def test_who_was_there_when_the_job_was_lost_reads_that_their_conversation
     assert texts(room) == [(NEW, ("ada",))], "Bob's is his first"
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_telephone_whose_conversation_ends_is_hung_up_and_nobody_else(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    switchboard, room = FakeSwitchboard(), FakeRoom()
+    ada, phone = FakePerson("ada"), FakePerson("sip_1", rtc.ParticipantKind.PARTICIPANT_KIND_SIP)
+    running = begin(room, manner=CallManner(RoomPolicy.EACH, keys=Keys(switchboard=switchboard)))
+    await enter(room, engine, ada, phone)
+    await fail(engine, 1)
+    await until(lambda: switchboard.hung_up == ["sip_1"])
+    room.speak(ada).say(tone(1))
+    await until(lambda: tone(1) in engine.frames)
+    room.leave(ada)
+    await running
+    assert switchboard.hung_up == ["sip_1"]
+
+
+async def test_a_telephone_that_hung_up_is_not_hung_up_again(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    switchboard, room = FakeSwitchboard(), FakeRoom()
+    phone = FakePerson("sip_1", rtc.ParticipantKind.PARTICIPANT_KIND_SIP)
+    begin(room, manner=CallManner(RoomPolicy.EACH, keys=Keys(switchboard=switchboard)))
+    await enter(room, engine, FakePerson("ada"), phone)
+    room.leave(phone)
+    await until(lambda: engine.in_calls == 1)
+    await asyncio.sleep(0.05)
+    assert not switchboard.hung_up

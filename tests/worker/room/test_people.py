@@ -142,15 +142,38 @@ async def test_who_does_not_come_back_has_left_and_is_somebody_new_afterwards() 
 
 @pytest.mark.parametrize(
     ("kind", "reason"),
-    [(rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD, REMOVED), (PHONE, None)],
+    [
+        (rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD, REMOVED),
+        (PHONE, rtc.DisconnectReason.CLIENT_INITIATED),
+    ],
     ids=["removed", "telephone"],
 )
-async def test_nobody_waits_for_who_cannot_come_back(kind: int, reason: int | None) -> None:
+async def test_nobody_waits_for_who_cannot_come_back(kind: int, reason: int) -> None:
     ada = FakePerson("ada", kind)
     room = FakeRoom(ada)
     watcher = Watcher(room)
     person = (await watcher.next()).person
-    room.leave(ada, reason or rtc.DisconnectReason.CLIENT_INITIATED)
+    room.leave(ada, reason)
+    assert await watcher.next() == Left(person)
+
+
+async def test_our_own_reconnect_ends_no_telephone_call() -> None:
+    phone = FakePerson("sip_1", PHONE)
+    room = FakeRoom(phone)
+    watcher = Watcher(room)
+    person = (await watcher.next()).person
+    room.leave(phone, reason=None)
+    again = room.come_back(phone)
+    assert await watcher.nothing_more()
+    assert cast(object, person.participant) is again
+
+
+async def test_a_telephone_that_hung_up_during_our_reconnect_has_left() -> None:
+    phone = FakePerson("sip_1", PHONE)
+    room = FakeRoom(phone)
+    watcher = Watcher(room, grace_s=0.05)
+    person = (await watcher.next()).person
+    room.leave(phone, reason=None)
     assert await watcher.next() == Left(person)
 
 
