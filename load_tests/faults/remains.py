@@ -12,10 +12,11 @@ _PATIENCE_S = 10.0
 
 
 class Remains:
-    """`known`: every process that has descended from ours while the block ran, those of others too."""
+    """`known`: every process that was started while the block ran, by us or by one of those."""
 
     def __init__(self) -> None:
         self.known: set[psutil.Process] = set()
+        self._before: set[psutil.Process] = set()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._note_all, name="remains", daemon=True)
 
@@ -33,6 +34,7 @@ class Remains:
         return tuple(names)
 
     def __enter__(self) -> Self:
+        self._before = set(psutil.Process().children())
         self._thread.start()
         return self
 
@@ -45,4 +47,7 @@ class Remains:
     def _note_all(self) -> None:
         me = psutil.Process()
         while not self._over.wait(_EVERY_S):
-            self.known.update(me.children(recursive=True))
+            for child in set(me.children()) - self._before:
+                self.known.add(child)
+                with suppress(psutil.NoSuchProcess):
+                    self.known.update(child.children(recursive=True))
