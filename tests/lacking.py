@@ -1,11 +1,11 @@
 """What a test needs of the machine, and what becomes of it where that is missing."""
 
 import os
-import shutil
-from pathlib import Path
 from typing import NoReturn
 
 import pytest
+
+from load_tests.network.namespace import NEEDS, can_be_made
 
 
 def lacking(reason: str) -> NoReturn:
@@ -17,5 +17,5 @@ def lacking(reason: str) -> NoReturn:
 
 def need_network_of_our_own() -> None:
     """Skips where there can be none, in CI too: not every sandbox has devices of its own."""
-    if os.geteuid() != 0 or shutil.which("ip") is None or not Path("/dev/net/tun").exists():
-        pytest.skip("a network of our own needs root, iproute2 and /dev/net/tun")
+    if not can_be_made():
+        pytest.skip(f"a network of our own needs {NEEDS}")

@@ -1,9 +1,6 @@
 """What `faults` and `soak` have in common: they differ in what goes wrong when."""
 
-import os
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +9,7 @@ from engine.errors import SettingError
 from load_tests.faults.kinds import KINDS, Kind, named
 from load_tests.faults.run import Plan
 from load_tests.faults.schedule import Slot
+from load_tests.network.namespace import NEEDS, can_be_made
 
 Every = Annotated[float, typer.Option(min=15, help="Seconds from one fault to the next; more if need be.")]
 Callers = Annotated[int, typer.Option(min=1, max=8, help="How many talk, each in a room.")]
@@ -28,9 +26,9 @@ Seed = Annotated[int, typer.Option(min=0, help="What goes wrong when, whom it hi
 def chosen(only: str) -> tuple[tuple[Kind, ...], tuple[Kind, ...]]:
     """Faults that can be done here, of those that are named, and those that cannot. Raises SettingError."""
     wanted = named(only)
-    possible = tuple(kind for kind in wanted if cabled() or not kind.needs_root)
+    possible = tuple(kind for kind in wanted if can_be_made() or not kind.needs_root)
     if not possible:
-        raise SettingError(f"--only {only}: a network of our own needs root, iproute2 and /dev/net/tun")
+        raise SettingError(f"--only {only}: a network of our own needs {NEEDS}")
     return possible, tuple(kind for kind in wanted if kind not in possible)
 
 
@@ -45,9 +43,4 @@ def plan(
     """Raises SettingError if nothing would happen."""
     if not slots:
         raise SettingError("nothing goes wrong in that time: give more --minutes, or less --every")
-    return Plan(slots, every_s, callers, seed, cabled(), step_ms, skipped)
-
-
-def cabled() -> bool:
-    """Whether callers can have a network of our own."""
-    return os.geteuid() == 0 and shutil.which("ip") is not None and Path("/dev/net/tun").exists()
+    return Plan(slots, every_s, callers, seed, can_be_made(), step_ms, skipped)

@@ -1,12 +1,11 @@
 """Processor and memory of a service of our own, whose processes come and go."""
 
-import threading
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Self
 
 import psutil
 
+from load_tests.faults.sampler import Sampler
 from load_tests.measured import ProcessMeasured
 from load_tests.report.processes import ProcessWatch
 from load_tests.report.roles import Role
@@ -14,30 +13,19 @@ from load_tests.report.roles import Role
 _EVERY_S = 1.0
 
 
-class ProcessesWatched:
+class ProcessesWatched(Sampler):
     """While the block runs; after it, `measured`. parts: which processes that we started have which role."""
 
     def __init__(self, parts: Callable[[], Mapping[int, Role]]) -> None:
         self.measured: tuple[ProcessMeasured, ...] = ()
-        self._parts = parts
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="processes", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+        self._watch = ProcessWatch(lambda: roles(parts()))
+        super().__init__("processes", _EVERY_S, self._watch.sample)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        watch = ProcessWatch(lambda: roles(self._parts()))
-        while not self._over.wait(_EVERY_S):
-            watch.sample()
-        self.measured = watch.finish()
+        super().__exit__(kind, error, trace)
+        self.measured = self._watch.finish()
 
 
 def roles(parts: Mapping[int, Role]) -> dict[psutil.Process, Role]:

@@ -13,12 +13,18 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from engine.errors import SettingError
-from load_tests.network.tun import open_tun
+from load_tests.network.tun import DEVICE, open_tun
 
+NEEDS = "root, iproute2 and /dev/net/tun"
 # For measuring networks (RFC 2544): nobody's addresses.
 _FIRST_ADDRESS = IPv4Address("198.18.0.0")
 _MTU = 1400
 _PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
+
+
+def can_be_made() -> bool:
+    """Whether this machine and its user have what a network of our own needs."""
+    return os.geteuid() == 0 and shutil.which("ip") is not None and Path(DEVICE).exists()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import struct
 
 from engine.errors import SettingError
 
-_DEVICE = "/dev/net/tun"
+DEVICE = "/dev/net/tun"
 _TUNSETIFF = 0x400454CA
 _IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
 
@@ -18,9 +18,9 @@ def open_tun(name: str) -> int:
     Linux only: Documentation/networking/tuntap.rst. Raises SettingError.
     """
     try:
-        descriptor = os.open(_DEVICE, os.O_RDWR | os.O_NONBLOCK)
+        descriptor = os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK)
     except OSError as cannot:
-        raise SettingError(f"a network of our own needs {_DEVICE}: {cannot.strerror}") from None
+        raise SettingError(f"a network of our own needs {DEVICE}: {cannot.strerror}") from None
     try:
         fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TUN | _IFF_NO_PI))
     except OSError as cannot:

@@ -1,7 +1,6 @@
 """Telephone numbers at a real LiveKit server with a real Redis. livekit-sip itself is not there."""
 
 import asyncio
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from livekit.protocol.sip import (
     SIPMediaEncryption,
     SIPOutboundTrunkInfo,
 )
-from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from engine.client import EngineClient
@@ -23,10 +21,8 @@ from tests.end_to_end.conftest import (
     SECRET,
     StartWorker,
     environment,
-    livekit_binary,
-    livekit_configuration,
+    livekit_server,
 )
-from tests.end_to_end.processes import free_port, get, running, wait_for
 from tests.end_to_end.redis import redis
 from worker.cli import app
 from worker.phones.dialled import Dialled
@@ -59,19 +55,11 @@ Things = tuple[SIPInboundTrunkInfo | None, SIPDispatchRuleInfo | None, SIPOutbou
 def joined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveKitSettings]:
     """A LiveKit server that has a Redis."""
     folder = tmp_path_factory.mktemp("sip")
-    with redis(folder) as address:
-        port = free_port()
-        text = livekit_configuration(port, free_port(socket.SOCK_DGRAM))
-        configuration = folder / "livekit.yaml"
-        configuration.write_text(f"{text}redis:\n  address: {address}\n")
-        with running([livekit_binary(), "--config", str(configuration)], folder / "livekit.log") as server:
-            wait_for(server, lambda: get(f"http://127.0.0.1:{port}/"))
-            yield LiveKitSettings(
-                livekit_url=f"ws://127.0.0.1:{port}",
-                livekit_api_key=KEY,
-                livekit_api_secret=SecretStr(SECRET),
-                livekit_agent_name=AGENT,
-            )
+    with (
+        redis(folder) as address,
+        livekit_server(folder / "livekit", f"redis:\n  address: {address}\n") as server,
+    ):
+        yield server.model_copy(update={"livekit_agent_name": AGENT})
 
 
 @pytest.fixture
