@@ -128,9 +128,11 @@ def _attend(query: Tensor, ring: RingCache, slots: Tensor, unseen: Tensor, unfil
 def _products(rows: Tensor, matrices: Tensor) -> Tensor:
     """Batched products [N, R, :]. rows: [N, R, C]; matrices: [N, C, :].
 
-    On CPU row by row: the order of a sum depends on how many rows a product has, and with several on their
-    length too. So neither the positions that come at once nor the neighbours' contexts change a result.
+    On CPU row by row and in float32: the order of a sum depends on how many rows a product has, on their
+    length with several, and in bf16 with one too. So neither the positions that come at once nor the
+    neighbours' contexts change a result.
     """
-    if not rows.is_cpu or rows.shape[1] == 1:
+    if not rows.is_cpu:
         return torch.bmm(rows, matrices)
-    return torch.cat([torch.bmm(rows[:, i : i + 1], matrices) for i in range(rows.shape[1])], dim=1)
+    single, wide = rows.float().split(1, dim=1), matrices.float()
+    return torch.cat([torch.bmm(row, wide) for row in single], dim=1).to(rows.dtype)
