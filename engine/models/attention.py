@@ -134,5 +134,6 @@ def _products(rows: Tensor, matrices: Tensor) -> Tensor:
     """
     if not rows.is_cpu:
         return torch.bmm(rows, matrices)
-    single, wide = rows.float().split(1, dim=1), matrices.float()
-    return torch.cat([torch.bmm(row, wide) for row in single], dim=1).to(rows.dtype)
+    narrow, wide = rows.float(), matrices.float()
+    products = [torch.bmm(narrow[:, i : i + 1], wide) for i in range(rows.shape[1])]
+    return torch.cat(products, dim=1).to(rows.dtype)
