@@ -12,6 +12,7 @@ COMMANDS = {
     "faults": ("load_tests.faults.command", "One fault after the other, while callers talk."),
     "soak": ("load_tests.faults.soak", "Faults at random for a long time, while callers talk."),
     "engine": ("load_tests.sockets.command", "Many callers of an engine's own sockets, without rooms."),
+    "hybrid": ("load_tests.hybrid.command", "What an LLM's answer takes beside its models."),
     "wire": ("load_tests.wire", "What one call puts on the network, and asks of Redis."),
     "simulate": ("load_tests.simulation.command", "Predict misses and refusals without a GPU."),
 }

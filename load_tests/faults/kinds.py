@@ -19,7 +19,6 @@ class Keeps(Enum):
 
     CONVERSATION = "the conversation"
     CALL = "the call; a new conversation is said to be one"
-    NOTHING = "nothing is promised"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ KINDS = (
     Kind("drain", "the worker is replaced: SIGTERM, a new one beside it", Hits.ALL),
     Kind("halt", "the engine hangs for 3 s", Hits.ALL),
     Kind("engine", "the engine is killed, and started again", Hits.ALL, Keeps.CALL),
-    Kind("livekit", "the LiveKit server is killed, and started again", Hits.ALL, Keeps.NOTHING),
+    Kind("livekit", "the LiveKit server is killed, and started again", Hits.ALL),
 )
 """In the order of tables: what hits one caller, then what hits all."""
 

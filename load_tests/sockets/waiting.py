@@ -21,6 +21,7 @@ from engine.settings import EngineSettings
 from engine.state.snapshot import Done, Snapshot
 from engine.step.frames import Sampling
 from engine.step.loop import StepOutput
+from engine.step.prefix import Prefix
 from load_tests.sockets import WAITING
 
 
@@ -37,7 +38,7 @@ class WaitingRunner:
     def join(self, joins: Mapping[int, Sampling]) -> None:
         """Nothing to prepare."""
 
-    def prefill(self, slot: int, sampling: Sampling, prefix: NDArray[np.int64], positions: range) -> None:
+    def prefill(self, slot: int, sampling: Sampling, prefix: Prefix, positions: range) -> None:
         """Nothing to prepare."""
 
     def snapshot(self, slot: int) -> tuple[Snapshot, Done]:
