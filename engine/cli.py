@@ -59,6 +59,8 @@ def main() -> None:
         sys.exit(1)
 
 
+voices = typer.Typer(help="Voices for models that have them.", no_args_is_help=True)
+app.add_typer(voices, name="voices")
 app.command()(serve)
 app.command()(empty)
 
@@ -261,14 +263,29 @@ def download(
     checkpoint: Annotated[
         str | None, typer.Argument(help=help_of(EngineSettings, "checkpoint"), show_default=False)
     ] = None,
+    lora: Annotated[str | None, typer.Option(help=help_of(EngineSettings, "lora"))] = None,
 ) -> None:
     """Fetch a checkpoint's files, so that a start need not wait for them."""
     from engine.checkpoint.fetch import fetch
     from engine.logs import log_to_stderr
 
     log_to_stderr("plain")
-    name = EngineSettings.load(checkpoint=checkpoint).checkpoint
-    for path in fetch(name):
+    settings = EngineSettings.load(checkpoint=checkpoint, lora=lora)
+    for path in fetch(settings.checkpoint, settings.lora):
+        print(path)
+
+
+@voices.command("convert")
+def convert_voices(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="SOURCE...", help=".pt files, folders of them, or voices.tgz.")
+    ],
+    out: Annotated[Path, typer.Option(help="The folder for what is made of them.")],
+) -> None:
+    """Make PersonaPlex's bundled voices into what an engine reads. Once: a .pt file is a program."""
+    from engine.persona.convert import convert
+
+    for path in convert(sources, out):
         print(path)
 
 

@@ -23,15 +23,22 @@ def serve(**options: Any) -> None:
     log_to_stderr(settings.log_format)
     # Until there are calls to wait for.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    from engine.service.server import Shutdown, bound, bound_admin
+    from engine.service.server import Shutdown, Transcriber, bound, bound_admin
     from engine.service.server import serve as serve_sessions
     from engine.service.sessions import ServedModel
+    from engine.service.transcription import ServedStt
     from engine.start import start
 
     with bound(settings) as sockets, bound_admin(settings) as admin:
         started = start(settings)
         model = started.model
-        served = ServedModel(model.name, model.lm.config.max_delay, model.sampling, model.tokenizer.piece)
+        config, piece = model.lm.config, model.tokenizer.piece
+        served = ServedModel(model.name, config.max_delay, model.sampling, piece, started.personas)
+
+        transcriber = None
+        if started.stt is not None:
+            stt = started.stt
+            transcriber = Transcriber(ServedStt.of(stt.model), stt.runner, stt.sessions)
 
         async def until_shut_down() -> bool:
             shutdown = Shutdown()
@@ -48,6 +55,7 @@ def serve(**options: Any) -> None:
                 admin,
                 started.form,
                 started.device,
+                transcriber,
             )
 
         well = asyncio.run(until_shut_down())

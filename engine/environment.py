@@ -18,7 +18,12 @@ ENV_FILE = ".env.local"
 Settings = TypeVar("Settings", bound=BaseSettings)
 
 FROM_ENVIRONMENT = SettingsConfigDict(
-    env_file=ENV_FILE, frozen=True, extra="ignore", env_ignore_empty=True, use_attribute_docstrings=True
+    env_file=ENV_FILE,
+    frozen=True,
+    extra="ignore",
+    env_ignore_empty=True,
+    use_attribute_docstrings=True,
+    allow_inf_nan=False,
 )
 """The `model_config` of all settings.
 

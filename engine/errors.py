@@ -8,6 +8,7 @@ EngineError
 │   ├── Unauthorized     the token
 │   ├── ForbiddenOrigin  a web page that may not talk to this engine
 │   ├── SessionError     what a client sent for or on its session: ends that session alone
+│   ├── NotServed        what this engine has no model for
 │   ├── SnapshotError    a saved session that this engine cannot go on with
 │   ├── SessionGone      a session that nobody can resume any more, or never could
 │   ├── SessionMoved     a session that goes on at another engine
@@ -15,6 +16,7 @@ EngineError
 │   └── NotMovable       a session that stays on its engine
 ├── Refused              nothing is wrong, but not now: exit code 3
 │   ├── EngineFull       every seat is taken
+│   │   └── NoTranscriber  every seat for transcriptions
 │   ├── EngineDraining   the engine is going down
 │   ├── TooManySessions  opened one after the other, faster than a service needs it
 │   ├── TooManyFromAddress  one address has as many calls as one may have
@@ -64,6 +66,12 @@ class AudioFileError(UserError):
     code = "bad_audio_file"
 
 
+class VoiceError(UserError):
+    """A file is no voice, or one of another model."""
+
+    code = "bad_voice"
+
+
 class Unauthorized(UserError):
     """The request carries no token, or a wrong one."""
 
@@ -82,6 +90,13 @@ class SessionError(UserError):
     """What a client sent for or on its session cannot be used."""
 
     code = "bad_session"
+
+
+class NotServed(UserError):
+    """The engine has no model for what was asked of it."""
+
+    code = "not_served"
+    http_status = 404
 
 
 class SnapshotError(UserError):
@@ -157,6 +172,16 @@ class EngineFull(Refused):
     def to_wire(self) -> dict[str, Any]:
         """`{"error": "engine_full", "seats", "in_calls", "reserved", "retry_after_s"}`."""
         return {"error": self.code, **asdict(self)}
+
+
+class NoTranscriber(EngineFull):
+    """Every seat for transcriptions is taken."""
+
+    def __str__(self) -> str:
+        return (
+            f"all {self.seats} seats for transcriptions are taken: try again in {self.retry_after_s} s, or "
+            "give the engine more with --stt-sessions"
+        )
 
 
 class EngineDraining(Refused):
@@ -245,6 +270,7 @@ def error_from_wire(body: Mapping[str, Any]) -> EngineError:
         Unauthorized,
         ForbiddenOrigin,
         SessionError,
+        NotServed,
         SessionGone,
         AlreadyClaimed,
         NotMovable,

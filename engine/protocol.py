@@ -26,6 +26,7 @@ IDENTITY_HEADER = "Moshi-Identity"
 FOLLOWS_HEADER = "Moshi-Follows"
 FRAME_BYTES = 2 * FRAME_SAMPLES
 MAX_MESSAGE_BYTES = 256 * 1024
+MAX_PROMPT_CHARACTERS = 4000
 _AUDIO_HEADER = struct.Struct("<IIII")
 
 # Range of each sampling parameter: (type, least, most).
@@ -75,6 +76,10 @@ class SessionRequest:
         """Parse and check a query string. Raises SessionError that names the parameter and what it takes."""
         given: dict[str, Any] = {}
         for name, text in query.items():
+            if name == "prompt" and len(text) > MAX_PROMPT_CHARACTERS:
+                raise SessionError(
+                    f"prompt has {len(text)} characters: {MAX_PROMPT_CHARACTERS} are the most; shorten it"
+                )
             if name in _OTHER_PARAMETERS:
                 given[name] = text
             elif name in RANGES:
@@ -141,16 +146,21 @@ def _parse_follows(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What an engine serves. `settings` are the parameters of a session that this model takes."""
+    """What an engine serves. `settings` are the parameters of a session that this model takes; `transcribes`:
+    the model that writes down what is said, None if there is none; `voices`: the names that `voice` takes.
+    """
 
     model: str
     model_delay_ms: int
     settings: tuple[str, ...] = SAMPLING_PARAMETERS
+    transcribes: str | None = None
+    voices: tuple[str, ...] = ()
 
     @classmethod
     def from_wire(cls, body: Mapping[str, Any]) -> Self:
         """The card of a JSON answer. Raises KeyError, TypeError."""
-        return cls(str(body["model"]), int(body["model_delay_ms"]), tuple(map(str, body["settings"])))
+        settings, voices = (tuple(map(str, names)) for names in (body["settings"], body.get("voices", ())))
+        return cls(str(body["model"]), int(body["model_delay_ms"]), settings, body.get("transcribes"), voices)
 
 
 class JsonMessage:

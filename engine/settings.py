@@ -11,6 +11,7 @@ from engine.errors import SettingError
 from engine.logs import LogFormat
 from engine.models.config import KvPrecision, WeightPrecision
 from engine.peers import parse_peers
+from engine.protocol import MAX_PROMPT_CHARACTERS
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["float32", "bfloat16"]
@@ -24,6 +25,8 @@ class EngineSettings(BaseSettings):
 
     checkpoint: str = "parrot"
     """`parrot`, a folder, a Hugging Face repository, `random:moshi-7b` or `random:tiny`."""
+    lora: str | None = None
+    """A [LoRA adapter](lora.md) to fuse into it: a file, a folder or a Hugging Face repository."""
     device: Device = "auto"
     """Where the model runs: `auto` (CUDA if there is one, else the CPU), `cpu`, `cuda`, `mps`."""
     dtype: Dtype | None = None
@@ -36,6 +39,21 @@ class EngineSettings(BaseSettings):
     """The language model's keys and values: `exact`, `int8` with a scale for each token and head, `e4m3`."""
     slots: int | None = Field(default=None, ge=1, le=1024)
     """Sessions at the same time; unset: as many as fit into the GPU's memory, without a GPU at most 8."""
+    stt_checkpoint: str | None = None
+    """A model of [speech to text](transcribe.md) beside it, a folder or a Hugging Face repository such as
+    `kyutai/stt-1b-en_fr`; `random:stt-1b`, `random:tiny-stt`; unset: none."""
+    stt_sessions: int = Field(default=8, ge=1, le=1024)
+    """Transcriptions at the same time."""
+    voices: Path | None = None
+    """A folder of [voices](personas.md), for models that have them: recordings, and what `voices convert` has
+    made; unset: none."""
+    voice: str | None = None
+    """The voice of a session that asks for none."""
+    prompt: str | None = Field(default=None, max_length=MAX_PROMPT_CHARACTERS)
+    """The role of a session that asks for none."""
+    prompt_cache_mib: int = Field(default=2048, ge=0)
+    """Host memory, MiB, for what prompts leave behind, so that only the first caller of a voice and a role
+    waits for them; those used last stay. 0: none."""
     allow_slower_than_real_time: bool = False
     """Offer every slot, even if answers will come late."""
     host: str = "127.0.0.1"

@@ -11,7 +11,10 @@ from engine.checkpoint.fingerprint import fingerprint
 from engine.device import choose_device, choose_dtype
 from engine.errors import SettingError
 from engine.memory import Room, enough_memory
+from engine.persona.prompt import Personas
 from engine.settings import EngineSettings
+from engine.start_personas import personas
+from engine.start_stt import StartedStt, start_stt
 from engine.state.saved import SavedForm
 from engine.step.build import make_runner
 from engine.step.capacity import MOST_SLOTS, Variant
@@ -29,7 +32,8 @@ _MOST_SLOTS = {"cuda": MOST_SLOTS, "cpu": 8, "mps": 8}
 class Started:
     """A model in memory and `seats` for sessions, whose steps take `times`.
 
-    form: in which sessions move between this engine and its peers, if it has any.
+    form: in which sessions move between this engine and its peers, if it has any; personas: what the
+    model can be told to be; stt: the model beside it.
     """
 
     model: Model
@@ -38,6 +42,8 @@ class Started:
     times: StepTimes
     form: SavedForm | None
     device: torch.device
+    personas: Personas | None
+    stt: StartedStt | None = None
 
 
 def start(settings: EngineSettings) -> Started:
@@ -50,39 +56,47 @@ def start(settings: EngineSettings) -> Started:
     variant = Variant(
         settings.checkpoint, choose_dtype(settings.dtype, device), settings.weights, settings.kv
     )
+    stt = None
+    if settings.stt_checkpoint is not None:
+        stt = start_stt(settings.stt_checkpoint, settings.stt_sessions, device, variant.dtype)
     room = Room.on(device)
     slots = settings.slots or max(1, min(room.slots(variant), _MOST_SLOTS[device.type]))
     room.check(variant, slots)
     with enough_memory(lambda: room.too_little_for(variant, slots)):
-        model = load(settings.checkpoint, device, variant.dtype, variant.weights)
+        model = load(settings.checkpoint, device, variant.dtype, variant.weights, settings.lora)
         runner = make_runner(model, slots, variant.kv)
+        told = personas(settings, model)
         # What is loaded stays: the collector need not walk it while calls are on.
         gc.collect()
         gc.freeze()
         fill(runner, slots, model.lm.config.transformer.context)
-        seats, times = _measure(runner, slots, settings.allow_slower_than_real_time)
+        between_s = stt.step_s if stt else 0.0
+        seats, times = _measure(runner, slots, settings.allow_slower_than_real_time, between_s)
         form = None
         if settings.peer_token is not None:
             form = SavedForm(fingerprint(model, variant.kv), runner.state, pinned=device.type == "cuda")
-    return Started(model, runner, seats, times, form, device)
+    return Started(model, runner, seats, times, form, device, told, stt)
 
 
-def _measure(runner: Runner, slots: int, slower: bool) -> tuple[int, StepTimes]:
-    """How many of `slots` sessions to offer: those in time, or with `slower` all."""
+def _measure(runner: Runner, slots: int, slower: bool, between_s: float) -> tuple[int, StepTimes]:
+    """How many of `slots` sessions to offer: those in time, or with `slower` all. between_s: as `StepTimes`
+    has it.
+    """
 
     def step_s(sessions: int) -> float:
         return step_p99_s(runner, sessions)
 
     if slower:
-        seats, times = slots, StepTimes({sessions: step_s(sessions) for sessions in {1, slots}})
+        seats, times = slots, StepTimes({sessions: step_s(sessions) for sessions in {1, slots}}, between_s)
     else:
-        seats, times = sessions_in_time(step_s, slots)
+        seats, times = sessions_in_time(step_s, slots, between_s)
     measured = {f"step_{n}_p99_ms": round(1000 * p99_s, 1) for n, p99_s in sorted(times.p99_s.items())}
     log.info("measured", extra=measured)
     if seats == 0:
         raise SettingError(
             f"this device is too slow for one session: its step takes {1000 * times.step_s(1):.1f} ms (99th "
-            f"percentile), and twice that and {1000 * MARGIN_S:.0f} ms must fit into {1000 * FRAME_S:.0f}\n"
+            f"percentile), and twice that{_and(between_s)} and {1000 * MARGIN_S:.0f} ms must fit into "
+            f"{1000 * FRAME_S:.0f}\n"
             "take a smaller checkpoint, a device that is faster or less busy, or on a GPU --weights int8; "
             "--allow-slower-than-real-time or ENGINE_ALLOW_SLOWER_THAN_REAL_TIME=1 starts anyway"
         )
@@ -94,3 +108,7 @@ def _measure(runner: Runner, slots: int, slower: bool) -> tuple[int, StepTimes]:
     elif not times.in_time(seats):
         log.warning("answers will come late: slower than real time, as allowed", extra=predicted)
     return seats, times
+
+
+def _and(between_s: float) -> str:
+    return f", {1000 * between_s:.1f} ms of transcriptions (--stt-sessions)" if between_s else ""

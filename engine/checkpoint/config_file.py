@@ -13,16 +13,21 @@ from engine.models.config import (
     MimiConfig,
     QuantizerConfig,
     SeanetConfig,
+    SttConfig,
     TransformerConfig,
 )
 
+PERSONAPLEX = "personaplex"
+"""The `model_type` of models that take a voice and a role."""
 
-def mimi_config(raw: Mapping[str, Any] | None) -> MimiConfig:
+
+def mimi_config(raw: Mapping[str, Any] | None, model_type: str = "moshi") -> MimiConfig:
     """From the structure that the reference's `get_mimi` takes; None is the official codec.
 
     Raises `CheckpointError` for what we cannot run.
     """
-    return MimiConfig.official() if raw is None else _read_mimi(raw)
+    config = MimiConfig.official() if raw is None else _read_mimi(raw)
+    return replace(config, transformer=_seen_by(config.transformer, model_type))
 
 
 def lm_config(raw: Mapping[str, Any] | None, model_type: str = "moshi") -> LMConfig:
@@ -31,11 +36,26 @@ def lm_config(raw: Mapping[str, Any] | None, model_type: str = "moshi") -> LMCon
     Raises `CheckpointError` for what we cannot run.
     """
     config = LMConfig.moshi_7b() if raw is None else _read_lm(raw)
-    if model_type != "personaplex":
+    if model_type != PERSONAPLEX:
         return config
-    # Its own code masks the oldest key of a full ring; and what its later steps would say is heard.
-    transformer = replace(config.transformer, context=config.transformer.context - 1)
-    return replace(config, transformer=transformer).running(min(config.own_codebooks, config.n_q // 2))
+    transformer = _seen_by(config.transformer, model_type)
+    # What its later steps would say is heard.
+    return replace(config, transformer=transformer).trained_for(min(config.own_codebooks, config.n_q // 2))
+
+
+def _seen_by(transformer: TransformerConfig, model_type: str) -> TransformerConfig:
+    """PersonaPlex's own code masks the oldest key of a full ring, in the codec as well."""
+    if model_type != PERSONAPLEX:
+        return transformer
+    return replace(transformer, context=transformer.context - 1)
+
+
+def stt_config(raw: Mapping[str, Any]) -> SttConfig:
+    """From the `stt_config` of a model that only listens. Raises `CheckpointError`."""
+    keys = Keys("config.json: stt_config", raw)
+    config = SttConfig(keys.number("audio_delay_seconds"), keys.number("audio_silence_prefix_seconds", 0.0))
+    keys.finish()
+    return config
 
 
 Config = TypeVar("Config")
@@ -211,11 +231,6 @@ def _refuse_conditions(keys: Keys) -> None:
     fuser = keys.take("fuser", None) or {}
     fused = [name for method in ("sum", "cross", "prepend") for name in fuser.get(method, [])]
     conditioners = keys.take("conditioners", None)
-    keys.ignore("lora_rank", "lora_scaling")
-    if keys.take("lora", False):
-        raise CheckpointError(
-            "config.json: LoRA weights ('lora') are not supported; merge them into the model first"
-        )
     if keys.take("cross_attention", False) or fused or conditioners:
         names = ", ".join(sorted(set(fused) | set(conditioners or ()))) or "cross_attention"
         raise CheckpointError(

@@ -22,9 +22,9 @@ class Keys:
         self._known.append(key)
         return self._raw.pop(key, default)
 
-    def number(self, key: str, default: float) -> float:
-        """The value of `key`, a number from 0 up, or `default`."""
-        value = self.take(key, default)
+    def number(self, key: str, default: float | None = None) -> float:
+        """The value of `key`, a number from 0 up, or `default`; without one it must be there."""
+        value = self.need(key) if default is None else self.take(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             raise CheckpointError(f"{self._where}: '{key}' is {value!r:.60}; give a number from 0 up")
         return value

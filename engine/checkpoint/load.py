@@ -2,40 +2,53 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from engine.checkpoint.config_file import lm_config, mimi_config
+from engine.checkpoint.config_file import PERSONAPLEX, lm_config, mimi_config, stt_config
 from engine.checkpoint.config_keys import Keys
 from engine.checkpoint.locate import Files, locate
+from engine.checkpoint.locate_lora import locate_lora, own_lora
 from engine.checkpoint.names import lm_entries, lm_unused, mimi_entries
-from engine.checkpoint.random_weights import randomise, tiny_lm, tiny_mimi
+from engine.checkpoint.personaplex import personaplex_entries
+from engine.checkpoint.random_weights import randomise, tiny_lm, tiny_mimi, tiny_personaplex, tiny_stt
 from engine.checkpoint.tokenizer import NumberTokenizer, SentencePieceTokenizer, Tokenizer
 from engine.checkpoint.weights import allocate, fill
 from engine.errors import CheckpointError, SettingError
-from engine.models.config import LMConfig, MimiConfig, WeightPrecision
+from engine.models.config import LMConfig, MimiConfig, SttConfig, WeightPrecision
 from engine.models.float8 import runs_float8
 from engine.models.lm import LM
 from engine.models.mimi import Mimi
 from engine.step.frames import Sampling
 
+_RANDOM_PERSONAPLEX = "random:tiny-personaplex"
 _RANDOM: dict[str, tuple[Callable[[], MimiConfig], Callable[[], LMConfig]]] = {
     "random:moshi-7b": (MimiConfig.official, LMConfig.moshi_7b),
     "random:tiny": (tiny_mimi, tiny_lm),
+    _RANDOM_PERSONAPLEX: (partial(tiny_mimi, bins=2048), tiny_personaplex),
+    "random:stt-1b": (MimiConfig.official, LMConfig.stt_1b),
+    "random:tiny-stt": (tiny_mimi, tiny_stt),
 }
+_RANDOM_STT = SttConfig(delay_s=0.5)
+_GREEDY = Sampling(temperature=0.0, temperature_text=0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A checkpoint in memory. `sampling` is how it asks to be sampled."""
+    """A checkpoint in memory. `sampling` is how it asks to be sampled; `stt`: of speech to text alone;
+    `personas`: it can be told who it is, by a voice and a role.
+    """
 
     name: str
     mimi: Mimi
     lm: LM
     tokenizer: Tokenizer
     sampling: Sampling
+    stt: SttConfig | None = None
+    personas: bool = False
 
 
 def load(
@@ -43,12 +56,13 @@ def load(
     device: torch.device,
     dtype: torch.dtype | None = None,
     weights: WeightPrecision = "exact",
+    lora: str | None = None,
 ) -> Model:
-    """The checkpoint `name` on `device`: `parrot`, a folder, a Hugging Face repository, `random:moshi-7b` or
-    `random:tiny`.
+    """The checkpoint `name` on `device`: `parrot`, a folder, a Hugging Face repository, or random weights.
 
     dtype: of the language model; None is `default_dtype`. weights: how its matrices are kept, those
-    of a q8 checkpoint in int8 in any case. Raises `CheckpointError`, and `SettingError` for weights that the
+    of a q8 checkpoint in int8 in any case. lora: an adapter by its file, folder or repository; None is the
+    one that the checkpoint names, if any. Raises `CheckpointError`, and `SettingError` for weights that the
     device or the checkpoint has no use for.
     """
     if weights == "fp8" and not runs_float8(device):
@@ -59,22 +73,43 @@ def load(
     if dtype is None:
         dtype = default_dtype(device)
     if name in _RANDOM:
+        if lora is not None:
+            raise SettingError(f"{name} has no adapter: give one of the model that it was made for")
         codec, language = _RANDOM[name]
         lm = _empty_lm(language(), device, dtype, weights)
         randomise(lm)
+        listens = lm.config.depformer is None
         return Model(
-            name, _random_mimi(codec(), device), lm, NumberTokenizer(lm.config.silent_text), Sampling()
+            name,
+            _random_mimi(codec(), device),
+            lm,
+            NumberTokenizer(lm.config.silent_text),
+            _GREEDY if listens else Sampling(),
+            _RANDOM_STT if listens else None,
+            personas=name == _RANDOM_PERSONAPLEX,
         )
     _refuse_unknown_random(name)
     files = locate(name)
     config = lm_config(files.config, files.model_type)
+    stt = stt_config(files.stt) if files.stt else None
+    personas = files.model_type == PERSONAPLEX
     tokenizer = SentencePieceTokenizer(files.tokenizer(), config.silent_text)
     if config.quantize and weights == "fp8":
         raise SettingError(f"{_title(name)} has int8 weights; take exact or int8 for it, not fp8")
+    adapter = own_lora(files) if lora is None else locate_lora(lora)
+    if config.quantize and adapter is not None:
+        raise SettingError(
+            f"{_title(name)} has int8 weights, and no adapter can be fused into them; take the checkpoint "
+            "that it was made from, with --weights int8"
+        )
     mimi = _mimi(files, device)
     lm = _empty_lm(config, device, dtype, weights)
-    fill(lm, lm_entries(lm), files.lm(), unused=lm_unused(lm))
-    return Model(_title(name), mimi, lm, tokenizer, _sampling(files.lm_gen))
+    path = files.lm()
+    entries = personaplex_entries(lm, path) if personas else lm_entries(lm)
+    fill(lm, entries, path, unused=lm_unused(lm), lora=adapter)
+    sampling = _sampling(files.lm_gen, _GREEDY if stt else Sampling())
+    title = _title(name) if lora is None else f"{_title(name)}+{_title(lora)}"
+    return Model(title, mimi, lm, tokenizer, sampling, stt, personas)
 
 
 def default_dtype(device: torch.device) -> torch.dtype:
@@ -92,7 +127,8 @@ def outline(name: str, dtype: torch.dtype, weights: WeightPrecision = "exact") -
     else:
         _refuse_unknown_random(name)
         files = locate(name)
-        codec, language = mimi_config(files.mimi_config), lm_config(files.config, files.model_type)
+        codec = mimi_config(files.mimi_config, files.model_type)
+        language = lm_config(files.config, files.model_type)
     nowhere = torch.device("meta")
     return _empty_mimi(codec, nowhere), _empty_lm(language, nowhere, dtype, weights)
 
@@ -120,7 +156,7 @@ def _empty_mimi(config: MimiConfig, device: torch.device) -> Mimi:
 
 
 def _mimi(files: Files, device: torch.device) -> Mimi:
-    config = mimi_config(files.mimi_config)
+    config = mimi_config(files.mimi_config, files.model_type)
     if (config.sample_rate, config.frame_rate) != (24_000, 12.5):
         raise CheckpointError(
             f"{files.name}: Mimi works at {config.sample_rate} Hz and {config.frame_rate} frames a second; "
@@ -140,9 +176,9 @@ def _random_mimi(config: MimiConfig, device: torch.device) -> Mimi:
 
 
 def _title(name: str) -> str:
-    """What clients are told: of a folder its own name, for its path is nobody else's business."""
-    folder = Path(name).expanduser()
-    return folder.resolve().name if folder.is_dir() else name
+    """What clients are told: of what is here its own name, for its path is nobody else's business."""
+    path = Path(name).expanduser()
+    return path.resolve().name if path.exists() else name
 
 
 def _refuse_unknown_random(name: str) -> None:
@@ -150,8 +186,8 @@ def _refuse_unknown_random(name: str) -> None:
         raise CheckpointError(f"no checkpoint '{name}': random weights come as {' or '.join(_RANDOM)}")
 
 
-def _sampling(lm_gen: Mapping[str, Any]) -> Sampling:
-    keys, default = Keys("config.json: lm_gen_config", lm_gen), Sampling()
+def _sampling(lm_gen: Mapping[str, Any], default: Sampling) -> Sampling:
+    keys = Keys("config.json: lm_gen_config", lm_gen)
     return Sampling(
         temperature=keys.number("temp", default.temperature),
         top_k=int(keys.number("top_k", default.top_k)),

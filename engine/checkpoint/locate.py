@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 _LM_FILE = "model.safetensors"
 _MIMI_FILE = "tokenizer-e351c8d8-checkpoint125.safetensors"
 _TOKENIZER_FILE = "tokenizer_spm_32k_3.model"
+_LORA_KEYS = ("lora", "lora_name", "lora_rank", "lora_scaling")
+"""What config.json says of an adapter."""
 _REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _ACCEPTED = "'parrot', a folder, a Hugging Face repository (owner/name), 'random:moshi-7b' or 'random:tiny'"
 
@@ -31,6 +33,8 @@ class Files:
     mimi_config: Mapping[str, Any] | None
     model_type: str
     lm_gen: Mapping[str, Any]
+    stt: Mapping[str, Any]
+    lora: Mapping[str, Any]
     lm_name: str
     mimi_name: str
     tokenizer_name: str
@@ -132,25 +136,28 @@ class Repository(Source):
 
 def locate(name: str) -> Files:
     """The files of checkpoint `name`. Raises `CheckpointError` where something is missing."""
-    source = _source(name)
+    source = source_of(name)
     path = source.config()
     if path is None:
         log.info("no config.json: taking the model for a Moshi 7B", extra={"checkpoint": name})
-    raw = {} if path is None else _read_json(path)
-    if _text(raw, "lora_name"):
+    raw = {} if path is None else read_json(path)
+    lora = {key: raw.pop(key) for key in _LORA_KEYS if key in raw}
+    if lora.get("lora") and not lora.get("lora_name"):
         raise CheckpointError(
-            f"{name}: LoRA weights (lora_name) are not supported; merge them into the model first"
+            f"{name}: config.json has 'lora' and no 'lora_name': it is an adapter's; give this as "
+            "ENGINE_LORA (--lora), and the model that it was made for as the checkpoint"
         )
     mimi_config = raw.pop("mimi_config", None)
     mimi_config_name = _text(raw, "mimi_config_name")
     if mimi_config is None and mimi_config_name is not None:
-        mimi_config = _read_json(source.fetch(mimi_config_name))
+        mimi_config = read_json(source.fetch(mimi_config_name))
     lm_name = _text(raw, "moshi_name") or _LM_FILE
     mimi_name = _text(raw, "mimi_name") or source.like("tokenizer-*.safetensors", _MIMI_FILE)
     tokenizer_name = _text(raw, "tokenizer_name") or source.like("tokenizer_spm_*.model", _TOKENIZER_FILE)
     model_type = _text(raw, "model_type") or "moshi"
     lm_gen = raw.pop("lm_gen_config", None) or {}
-    for key in ("tts_config", "stt_config", "model_id", "version"):
+    stt = raw.pop("stt_config", None) or {}
+    for key in ("tts_config", "model_id", "version"):
         raw.pop(key, None)
     return Files(
         name=name,
@@ -159,13 +166,16 @@ def locate(name: str) -> Files:
         mimi_config=mimi_config,
         model_type=model_type,
         lm_gen=lm_gen,
+        stt=stt,
+        lora=lora,
         lm_name=lm_name,
         mimi_name=mimi_name,
         tokenizer_name=tokenizer_name,
     )
 
 
-def _source(name: str) -> Source:
+def source_of(name: str) -> Source:
+    """Where the files of `name` lie. Raises `CheckpointError`."""
     if name == "parrot":
         return Folder(PARROT)
     folder = Path(name).expanduser()
@@ -188,7 +198,8 @@ def _text(raw: dict[str, Any], key: str) -> str | None:
     return value
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a file. Raises `CheckpointError`."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -1,8 +1,9 @@
 """The official names of tensors, and where each goes in our modules."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -43,6 +44,16 @@ class Piece:
     key: str
     part: int = 0
     parts: int = 1
+
+    def read(self, file: Any) -> Tensor:
+        """The split tensor, from an open safetensors file."""
+        if self.parts == 1:
+            tensor: Tensor = file.get_tensor(self.key)
+            return tensor
+        whole = file.get_slice(self.key)
+        rows = whole.get_shape()[0] // self.parts
+        part: Tensor = whole[self.part * rows : (self.part + 1) * rows]
+        return part
 
 
 def mimi_entries(mimi: Mimi) -> list[Entry]:
@@ -105,18 +116,30 @@ def lm_unused(lm: LM) -> str | None:
     return "depformer_in." if lm.depformer is None else None
 
 
+def weight_sets(names: Iterable[str]) -> dict[str, int]:
+    """For each attention (by prefix) how many sets of weights its fused tensors hold."""
+    sets: dict[str, int] = {}
+    for name in names:
+        prefix, projection, _ = name.partition("in_projs.")
+        if projection and name.endswith(".weight"):
+            sets[prefix] = sets.get(prefix, 0) + 1
+    return sets
+
+
 def pieces(wanted: str, keys: Mapping[str, Shape], sets: Mapping[str, int]) -> Piece | None:
     """Where the tensor that is officially `wanted` lies in a file with `keys`, under its new or an older
     name.
 
-    `sets`: for each attention (by prefix) how many sets of weights its fused tensors hold.
+    `sets`: as `weight_sets` gives them.
     """
     if wanted in keys:
         return Piece(wanted)
-    projection = re.fullmatch(r"(.*\.self_attn\.)(in|out)_projs\.(\d+)\.(weight)(_scb)?", wanted)
+    projection = re.fullmatch(
+        r"(.*\.self_attn\.)(in|out)_projs\.(\d+)\.((?:lora_[AB]\.)?weight)(_scb)?", wanted
+    )
     if projection:
-        prefix, side, index, _, scale = projection.groups()
-        for fused in (f"{prefix}{side}_proj_weight", f"{prefix}{side}_proj.weight"):
+        prefix, side, index, kind, scale = projection.groups()
+        for fused in (f"{prefix}{side}_proj_{kind}", f"{prefix}{side}_proj.{kind}"):
             key = fused + (scale or "")
             if key in keys:
                 return Piece(key, int(index), sets[prefix])

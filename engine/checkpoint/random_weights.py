@@ -1,6 +1,7 @@
 """Weights that nobody trained: for measuring speed, and for trying the engine where no files are."""
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +20,11 @@ from engine.models.rvq import ResidualQuantizer, codebook_table
 _SEED = 20240917
 
 
-def tiny_mimi() -> MimiConfig:
-    """A codec of 60 thousand weights in the official form."""
+def tiny_mimi(bins: int = 64) -> MimiConfig:
+    """A codec of 60 thousand weights in the official form, beside its codebooks."""
     return MimiConfig(
         seanet=SeanetConfig(dimension=32, n_filters=4),
-        quantizer=QuantizerConfig(dimension=16, n_q=8, bins=64),
+        quantizer=QuantizerConfig(dimension=16, n_q=8, bins=bins),
         transformer=TransformerConfig(
             dim=32, heads=4, layers=2, feedforward=64, context=50, layer_scale=True
         ),
@@ -40,6 +41,27 @@ def tiny_lm() -> LMConfig:
     )
     delays = (0, *(0, 1, 1, 1, 1, 1, 1, 1) * 2)
     return LMConfig(rope, depformer, delays, n_q=16, card=64, text_card=64, text_card_out=64)
+
+
+def tiny_personaplex() -> LMConfig:
+    """The same with as many codes as the official codec has, which PersonaPlex's prompts need."""
+    config = tiny_lm()
+    return replace(config, card=2048, transformer=replace(config.transformer, context=200))
+
+
+def tiny_stt() -> LMConfig:
+    """A language model of 100 thousand weights in the form of Kyutai's speech to text."""
+    temporal = TransformerConfig(
+        dim=64,
+        heads=4,
+        layers=2,
+        feedforward=264,
+        context=100,
+        norm="rms_norm_f32",
+        gating="silu",
+        max_period=100_000.0,
+    )
+    return LMConfig(temporal, None, (0,) * 9, n_q=8, card=64, text_card=16, text_card_out=16, extra_heads=4)
 
 
 @torch.no_grad()

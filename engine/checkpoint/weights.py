@@ -10,7 +10,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from engine.checkpoint.names import Entry, Piece, Shape, pieces
+from engine.checkpoint.lora import Lora, fusing
+from engine.checkpoint.names import Entry, Piece, Shape, pieces, weight_sets
 from engine.errors import CheckpointError
 
 log = logging.getLogger(__name__)
@@ -29,11 +30,17 @@ def allocate(module: nn.Module, device: torch.device, dtype: torch.dtype) -> Non
             setattr(part, name, torch.empty_like(buffer, device=device, dtype=dtype))
 
 
-def fill(module: nn.Module, entries: Iterable[Entry], path: Path, unused: str | None = None) -> None:
+def fill(
+    module: nn.Module,
+    entries: Iterable[Entry],
+    path: Path,
+    unused: str | None = None,
+    lora: Lora | None = None,
+) -> None:
     """Reads every tensor of `module` from `path`, strictly: no key missing, none too many, every shape right.
 
-    Keys that begin with `unused` may be there. The host never holds more than one tensor. Raises
-    `CheckpointError` that names the file and the key.
+    Keys that begin with `unused` may be there. The host never holds more than one tensor. lora: an adapter
+    to fuse, before anything is rounded to 8 bits. Raises `CheckpointError` that names the file and the key.
     """
     if path.suffix not in (".safetensors", ".sft", ".sfts"):
         raise CheckpointError(
@@ -43,7 +50,7 @@ def fill(module: nn.Module, entries: Iterable[Entry], path: Path, unused: str | 
     try:
         log.info("reading weights", extra={"file": str(path), "megabytes": path.stat().st_size >> 20})
         with safe_open(path, framework="pt") as file:
-            _fill(targets, list(entries), file, path, unused)
+            _fill(targets, list(entries), file, path, unused, lora)
     except SafetensorError as error:
         raise CheckpointError(
             f"{path}: damaged or not a safetensors file ({error}); fetch it again"
@@ -53,22 +60,29 @@ def fill(module: nn.Module, entries: Iterable[Entry], path: Path, unused: str | 
 
 
 def _fill(
-    targets: Mapping[str, Tensor], entries: list[Entry], file: Any, path: Path, unused: str | None
+    targets: Mapping[str, Tensor],
+    entries: list[Entry],
+    file: Any,
+    path: Path,
+    unused: str | None,
+    lora: Lora | None,
 ) -> None:
     keys: dict[str, Shape] = {}
     for key in file.keys():  # noqa: SIM118 (not a mapping)
         if unused is None or not key.startswith(unused):
             keys[key] = tuple(file.get_slice(key).get_shape())
     places = _places(entries, keys, path)
+    fuse = fusing(lora, {name: shape for entry in entries for name, shape in entry.sources.items()}, unused)
     for entry in entries:
         if entry.target is None:
             continue
         target = targets[entry.target] if entry.row is None else targets[entry.target][entry.row]
-        tensors = [_read(file, places[name], path) for name in entry.sources]
+        tensors = [places[name].read(file) for name in entry.sources]
         floating = entry.quantise is not None or target.is_floating_point()
         for name, tensor in zip(entry.sources, tensors, strict=True):
             _check_type(tensor, floating, path, places[name].key)
-        tensor = entry.arrange(*tensors)
+        fused = [fuse(name, part, target.device) for name, part in zip(entry.sources, tensors, strict=True)]
+        tensor = entry.arrange(*fused)
         if entry.quantise is not None:
             tensor, scales = entry.quantise(tensor.to(target.device))
             whole = targets[f"{entry.target}_scb"]
@@ -79,11 +93,7 @@ def _fill(
 def _places(entries: list[Entry], keys: Mapping[str, Shape], path: Path) -> dict[str, Piece]:
     """Where each official tensor lies in the file, after all names and shapes have been checked."""
     wanted = {name: shape for entry in entries for name, shape in entry.sources.items()}
-    sets: dict[str, int] = {}
-    for name in wanted:
-        prefix, projection, _ = name.partition("in_projs.")
-        if projection and name.endswith(".weight"):
-            sets[prefix] = sets.get(prefix, 0) + 1
+    sets = weight_sets(wanted)
     places: dict[str, Piece] = {}
     for name, shape in wanted.items():
         piece = pieces(name, keys, sets)
@@ -109,16 +119,6 @@ def _places(entries: list[Entry], keys: Mapping[str, Shape], path: Path) -> dict
             f"{len(foreign)} such keys: take the config.json that belongs to the file"
         )
     return places
-
-
-def _read(file: Any, piece: Piece, path: Path) -> Tensor:
-    if piece.parts == 1:
-        tensor: Tensor = file.get_tensor(piece.key)
-        return tensor
-    whole = file.get_slice(piece.key)
-    rows = whole.get_shape()[0] // piece.parts
-    part: Tensor = whole[piece.part * rows : (piece.part + 1) * rows]
-    return part
 
 
 def _check_type(tensor: Tensor, floating: bool, path: Path, key: str) -> None:

@@ -59,6 +59,7 @@ class Moshi:
         dtype: Dtype | None = None,
         weights: WeightPrecision = "exact",
         kv: KvPrecision = "exact",
+        lora: str | None = None,
     ) -> Self:
         """A checkpoint on a device, with memory for `slots` sessions; the names are those of `serve`.
 
@@ -69,7 +70,7 @@ class Moshi:
         room = Room.on(chosen)
         room.check(variant, slots)
         with enough_memory(lambda: room.too_little_for(variant, slots)):
-            model = load(checkpoint, chosen, variant.dtype, weights)
+            model = load(checkpoint, chosen, variant.dtype, weights, lora)
             return cls(model, make_runner(model, slots, kv), slots)
 
     def session(

@@ -269,6 +269,40 @@ class LMConfig:
         """Frames between a time and the last of its tokens."""
         return max(self.delays)
 
+    @classmethod
+    def stt_1b(cls) -> Self:
+        """Kyutai's `stt-1b-en_fr` with the heads that tell pauses."""
+        transformer = TransformerConfig(
+            dim=2048,
+            heads=16,
+            layers=16,
+            feedforward=8448,
+            context=750,
+            norm="rms_norm_f32",
+            gating="silu",
+            max_period=100_000.0,
+        )
+        return cls(
+            transformer,
+            None,
+            (0,) * 33,
+            32,
+            card=2048,
+            text_card=8000,
+            text_card_out=8000,
+            extra_heads=4,
+        )
+
+    def trained_for(self, steps: int) -> Self:
+        """The same model with a depformer of `steps` steps, each with weights of its own."""
+        if self.depformer is None:
+            return self
+        feedforward = (self.depformer.feedforward[0],) * steps
+        depformer = replace(
+            self.depformer, steps=steps, run=steps, schedule=tuple(range(steps)), feedforward=feedforward
+        )
+        return replace(self, depformer=depformer)
+
     def running(self, steps: int) -> Self:
         """The same model that says only its first `steps` codebooks and hears the others (PersonaPlex: 8 of
         16).
@@ -278,3 +312,13 @@ class LMConfig:
                 f"config.json: cannot run {steps} of {self.steps_trained} codebooks (dep_q)"
             )
         return replace(self, depformer=replace(self.depformer, run=steps))
+
+
+@dataclass(frozen=True, slots=True)
+class SttConfig:
+    """How a model that only listens was trained: its words come `delay_s` seconds after they were spoken, and
+    it has heard `prefix_s` seconds of silence before the first of them.
+    """
+
+    delay_s: float
+    prefix_s: float = 0.0

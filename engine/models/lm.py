@@ -71,10 +71,15 @@ class LM(nn.Module):
         tokens: int64 [B, 1 + n_q, T] as they are fed (delays applied; -1: no input); slots: int64 [B], all
         different. T steps at once equal T calls with one, as long as the ring does not wrap among them.
         """
-        x = embed(tokens, self.emb, self.text_emb)
-        hidden = self.out_norm(self.transformer(x, state, slots))
+        return self.from_vectors(embed(tokens, self.emb, self.text_emb), state, slots)
+
+    def from_vectors(self, vectors: Tensor, state: TransformerState, slots: Tensor) -> LMOutput:
+        """As `forward`, of what tokens are embedded as: [B, T, D], the sum over the channels."""
+        hidden = self.out_norm(self.transformer(vectors, state, slots))
         return LMOutput(hidden, self.text_linear(hidden))
 
     def extra_probabilities(self, hidden: Tensor) -> Tensor:
         """Softmax of each extra head, [B, T, heads, dim]; for speech to text, the semantic voice activity."""
+        if not self.extra_heads:
+            return hidden.new_empty(*hidden.shape[:2], 0, self.config.extra_heads_dim)
         return torch.stack([head(hidden).softmax(dim=-1) for head in self.extra_heads], dim=2)

@@ -37,6 +37,14 @@ class MimiDecoderState(StateGroup):
         self.upsample, self.transformer, self.seanet = upsample, transformer, seanet
 
 
+class MimiEars(StateGroup):
+    """The way in alone, for models that say nothing."""
+
+    def __init__(self, encoder: MimiEncoderState) -> None:
+        super().__init__([encoder])
+        self.encoder = encoder
+
+
 class MimiState(StateGroup):
     """Both directions; one may run without the other."""
 
@@ -71,11 +79,7 @@ class Mimi(nn.Module):
         """State for `slots` sessions, to be reset before use."""
         device, dtype = self.device, torch.float32
         return MimiState(
-            MimiEncoderState(
-                self.encoder.new_state(slots, device),
-                self.encoder_transformer.new_state(slots, device, dtype),
-                self.downsample.new_state(slots, device),
-            ),
+            self.new_ears(slots).encoder,
             MimiDecoderState(
                 self.upsample.new_state(slots, device),
                 self.decoder_transformer.new_state(slots, device, dtype),
@@ -83,7 +87,18 @@ class Mimi(nn.Module):
             ),
         )
 
-    def encode(self, pcm: Tensor, state: MimiState, slots: Tensor, codebooks: int) -> Tensor:
+    def new_ears(self, slots: int) -> MimiEars:
+        """As `new_state`, of the way in alone."""
+        device = self.device
+        return MimiEars(
+            MimiEncoderState(
+                self.encoder.new_state(slots, device),
+                self.encoder_transformer.new_state(slots, device, torch.float32),
+                self.downsample.new_state(slots, device),
+            )
+        )
+
+    def encode(self, pcm: Tensor, state: MimiState | MimiEars, slots: Tensor, codebooks: int) -> Tensor:
         """Codes int64 [B, K] of one frame a row, in strict float32: a code can flip by less than TF32 rounds.
 
         pcm: float32 [B, 1920] in -1..1; slots: int64 [B], all different.
@@ -92,7 +107,7 @@ class Mimi(nn.Module):
             codes: Tensor = self.quantizer.encode(self.latent(pcm, state, slots), codebooks)
         return codes
 
-    def latent(self, pcm: Tensor, state: MimiState, slots: Tensor) -> Tensor:
+    def latent(self, pcm: Tensor, state: MimiState | MimiEars, slots: Tensor) -> Tensor:
         """What `encode` quantises, float32 [B, D]."""
         kept = state.encoder
         x = _in_pieces(self.encoder, pcm[:, :, None], kept.seanet, slots)

@@ -1,7 +1,7 @@
 """The engine's HTTP surface: sessions and seats for those with the token, health and metrics for
 everybody."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from aiohttp import hdrs, web
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
@@ -19,6 +19,9 @@ from engine.service.returns import Returns
 from engine.service.seats import Seats
 from engine.service.session_socket import SessionSocket
 from engine.service.sessions import Sessions
+from engine.service.transcribe_socket import TranscribeSocket
+from engine.service.transcriptions import Transcriptions
+from engine.transcript_protocol import TRANSCRIBE_PATH
 
 _MAX_BODY_BYTES = 4096
 
@@ -32,6 +35,7 @@ def build_app(
     chat: ChatSocket,
     arrivals: Arrivals | None,
     keys: Keys,
+    transcriptions: Transcriptions | None = None,
 ) -> web.Application:
     """Every route, behind the guard."""
     app = web.Application(middlewares=[errors_as_json, guard(keys)], client_max_size=_MAX_BODY_BYTES)
@@ -60,7 +64,8 @@ def build_app(
         )
 
     async def model(_request: web.Request) -> web.Response:
-        return web.json_response(asdict(sessions.card))
+        stt = transcriptions.model.name if transcriptions else None
+        return web.json_response(asdict(replace(sessions.card, transcribes=stt)))
 
     async def healthz(_request: web.Request) -> web.Response:
         return _status("broken" if sessions.state == "broken" else "ok")
@@ -78,6 +83,7 @@ def build_app(
             web.post(SEATS_PATH, reserve),
             web.get(SEATS_PATH, count),
             web.delete(SEATS_PATH + "/{id}", release),
+            web.get(TRANSCRIBE_PATH, TranscribeSocket(transcriptions).handle),
             web.get(MODEL_PATH, model),
             web.get("/healthz", healthz),
             web.get("/readyz", readyz),

@@ -2,20 +2,25 @@
 slot until somebody needs it; then the session waits in host memory.
 """
 
+from engine.persona.prompt import Prompt
+from engine.service.prompt_cache import PromptCache
 from engine.service.seats import Seats
 from engine.step.frames import Sampling, SlotRef
-from engine.step.moves import Copy, HostCopy, Lift, Move, Restore
+from engine.step.moves import Copy, HostCopy, Keep, Lift, Move, Restore
 from engine.step.ready_queue import Join, ReadyQueue
 from engine.step.slots import SlotPool
 
 
 class Place:
-    """One session's. `slot` is None while its state is in host memory, as `copy`, or on the way there."""
+    """One session's. `slot` is None while its state is in host memory, as `copy`, or on the way there.
+    `prompt`: what it begins with, in host memory, or is to leave there.
+    """
 
     def __init__(self, session: str, slot: SlotRef) -> None:
         self.session = session
         self.slot: SlotRef | None = slot
         self.copy: HostCopy | None = None
+        self.prompt: HostCopy | None = None
         self.left: SlotRef | None = None
         self.away = False
         self.seated = True
@@ -24,13 +29,17 @@ class Place:
 class Places:
     """Those of all sessions. Used from the event loop alone, so every method is atomic.
 
-    most_held: of how many sessions whose callers are away the seat is given to others.
+    most_held: of how many sessions whose callers are away the seat is given to others; prompts: what theirs
+    leave behind.
     """
 
-    def __init__(self, seats: Seats, queue: ReadyQueue, most_held: int) -> None:
+    def __init__(
+        self, seats: Seats, queue: ReadyQueue, most_held: int, prompts: PromptCache | None = None
+    ) -> None:
         self._seats = seats
         self._queue = queue
         self._most_held = most_held
+        self._prompts = prompts or PromptCache(0)
         self._slots = SlotPool(seats.total)
         self._holders: dict[SlotRef, Place] = {}
         self._away: list[Place] = []
@@ -54,10 +63,14 @@ class Places:
         place = self._holders.get(slot)
         return place.session if place else None
 
-    def take(self, session: str, seat: str | None, sampling: Sampling) -> Place:
-        """A seat and a slot for a new session. Raises EngineFull."""
+    def take(self, session: str, seat: str | None, sampling: Sampling, prompt: Prompt | None = None) -> Place:
+        """A seat and a slot for a new session, which begins with `prompt`. Raises EngineFull."""
         place, slot = self._enter(session, seat)
-        self._queue.join(Join(slot, sampling))
+        if prompt is None:
+            self._queue.join(Join(slot, sampling))
+        else:
+            place.prompt = self._prompts.ask(prompt)
+            self._queue.join(Join(slot, sampling, prompt.prefix, place.prompt))
         return place
 
     def arrive(self, session: str, seat: str, copy: HostCopy) -> Place:
@@ -109,6 +122,8 @@ class Places:
 
     def leave(self, place: Place) -> None:
         """The session is over."""
+        if place.prompt is not None:
+            self._prompts.give_up(place.prompt)
         if place.left is not None:
             self._holders.pop(place.left, None)
             self._queue.leave(place.left)
@@ -136,6 +151,13 @@ class Places:
             if place.left == move.slot:
                 place.left = None
         return place.session if place else None
+
+    def kept(self, move: Keep, arrived: bool) -> None:
+        """A session has left its prompt in host memory, or could not."""
+        if arrived:
+            self._prompts.filled(move.copy)
+        else:
+            self._prompts.give_up(move.copy)
 
     def _enter(self, session: str, seat: str | None) -> tuple[Place, SlotRef]:
         self._seats.enter(seat)

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from errno import EADDRINUSE
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from aiohttp import web
 
 from engine.errors import EngineError, SettingError
 from engine.peers import parse_peers
+from engine.protocol import MAX_PROMPT_CHARACTERS
 from engine.service.address_limit import AddressLimit
 from engine.service.admin import build_admin
 from engine.service.app import build_app
@@ -26,11 +28,15 @@ from engine.service.grace import Grace
 from engine.service.metrics import Metrics
 from engine.service.orphans import Orphans
 from engine.service.places import Places
+from engine.service.prompt_cache import PromptCache
 from engine.service.returns import Returns
 from engine.service.room_hash import RoomHash
 from engine.service.seats import Seats
 from engine.service.sessions import ServedModel, Sessions
 from engine.service.tls import server_tls
+from engine.service.transcription import ServedStt
+from engine.service.transcription_metrics import TranscriptionMetrics
+from engine.service.transcriptions import Transcriptions
 from engine.service.watchdog import hung
 from engine.settings import ENV_PREFIX, EngineSettings
 from engine.state.saved import SavedForm
@@ -39,11 +45,14 @@ from engine.step.loop import STOP_TIMEOUT_S, Runner, StepLoop
 from engine.step.measure import StepTimes
 from engine.step.moves import Move
 from engine.step.ready_queue import ReadyQueue
+from engine.step.turns import Turns
 
 log = logging.getLogger(__name__)
 
 _LAST_WORDS_S = 1.0
 _POLL_S = 0.1
+# A prompt travels in the query: each of its characters may take twelve there.
+_MOST_LINE_BYTES = 12 * MAX_PROMPT_CHARACTERS + 8192
 _HUNG_STEPS = 10
 _CPU = torch.device("cpu")
 
@@ -105,6 +114,15 @@ def _bind_unix(listening: socket.socket, path: Path) -> None:
         raise SettingError(f"cannot listen on the Unix socket {path}: {error.strerror or error}") from None
 
 
+@dataclass(frozen=True, slots=True)
+class Transcriber:
+    """A model of speech to text, what steps it, and for how many at the same time."""
+
+    model: ServedStt
+    runner: Runner
+    sessions: int
+
+
 class Shutdown:
     """The wish to go down: first after the calls that are on, asked again at once."""
 
@@ -130,11 +148,13 @@ async def serve(
     admin: socket.socket | None = None,
     form: SavedForm | None = None,
     device: torch.device = _CPU,
+    stt: Transcriber | None = None,
 ) -> bool:
     """Serve up to `slots` sessions until `shutdown` is requested and all are over; False: the step failed.
 
     times: of the runner, where it has been measured; admin: where administration is served; form: in which
-    sessions go to other engines and come from there; device: whose memory the metrics show.
+    sessions go to other engines and come from there; device: whose memory the metrics show; stt: the model
+    beside it, whose steps take turns with those of `runner`.
     """
     events = asyncio.get_running_loop()
     tls = server_tls(settings.tls_cert, settings.tls_key, ENV_PREFIX)
@@ -146,11 +166,18 @@ async def serve(
     if times is not None:
         metrics.predict(times)
     queue = ReadyQueue()
-    places = Places(seats, queue, slots if settings.held_sessions is None else settings.held_sessions)
+    prompts = PromptCache(settings.prompt_cache_mib << 20)
+    places = Places(
+        seats, queue, slots if settings.held_sessions is None else settings.held_sessions, prompts
+    )
     metrics.hold(lambda: places.held_in_slots, lambda: places.held_in_host_memory)
     grace, orphans = Grace(settings.grace_seconds), Orphans()
     sessions = Sessions(model, seats, places, queue, grace, metrics)
     metrics.drains(lambda: sessions.state != "open")
+    heard, transcriptions = ReadyQueue(), None
+    if stt is not None:
+        transcriptions = Transcriptions(stt.model, stt.sessions, heard, lambda: sessions.state == "open")
+    metrics.add(transcriptions.metrics if transcriptions else TranscriptionMetrics())
     peer_token = settings.peer_token.get_secret_value() if settings.peer_token else None
     departures = Departures(sessions, places, grace, parse_peers(settings.peers), peer_token, form)
     returns = Returns(sessions, places, grace, orphans, departures, metrics)
@@ -164,6 +191,10 @@ async def serve(
     def deliver(results: list[StepResult]) -> None:
         soon(sessions.deliver, results)
 
+    def deliver_words(results: list[StepResult]) -> None:
+        if transcriptions is not None:
+            soon(transcriptions.deliver, results)
+
     def moved(move: Move, arrived: bool) -> None:
         soon(sessions.moved, move, arrived)
 
@@ -172,12 +203,15 @@ async def serve(
 
     def break_down() -> None:
         sessions.state = "broken"
-        sessions.close_all("error", EngineError("the engine failed: call again, or use another"))
+        failed = EngineError("the engine failed: call again, or use another")
+        sessions.close_all("error", failed)
+        if transcriptions is not None:
+            transcriptions.close_all("error", failed)
         shutdown.request()
 
     async def watch() -> None:
         limit_s = max(settings.step_timeout_seconds, _HUNG_STEPS * times.step_s(slots) if times else 0.0)
-        await hung(lambda: steps.working_on, limit_s)
+        await hung(lambda: _working_on(loops), limit_s)
         if sessions.state == "broken":
             # A step that failed, and was told so, may never let its thread go.
             return
@@ -200,13 +234,30 @@ async def serve(
     addresses = AddressLimit(settings.chat_per_address)
     chat = ChatSocket(sessions, line, addresses, metrics, settings.chat_idle_seconds)
     app = build_app(
-        sessions, returns, seats, places, metrics, chat, arrivals, Keys(token, peer_token, settings.origins)
+        sessions,
+        returns,
+        seats,
+        places,
+        metrics,
+        chat,
+        arrivals,
+        Keys(token, peer_token, settings.origins),
+        transcriptions,
     )
-    steps = StepLoop(runner, queue, deliver, fail, moved=moved)
-    steps.start()
+
+    def stop() -> None:
+        for loop in loops:
+            loop.stop(0.0 if sessions.state == "broken" else STOP_TIMEOUT_S)
+
+    turns = Turns()
+    loops = [StepLoop(runner, queue, deliver, fail, moved=moved, turns=turns)]
+    if stt is not None:
+        loops.append(StepLoop(stt.runner, heard, deliver_words, fail, turns=turns))
+    for loop in loops:
+        loop.start()
     watching = asyncio.create_task(watch())
     async with AsyncExitStack() as until_the_end:
-        until_the_end.callback(lambda: steps.stop(0.0 if sessions.state == "broken" else STOP_TIMEOUT_S))
+        until_the_end.callback(stop)
         until_the_end.callback(watching.cancel)
         until_the_end.push_async_callback(departures.close)
         if admin is not None:
@@ -225,16 +276,23 @@ async def serve(
         )
         await shutdown.requested.wait()
         if sessions.state != "broken":
-            await _drain(sessions, seats, settings.drain_seconds, shutdown.hurried)
+            await _drain(sessions, seats, transcriptions, settings.drain_seconds, shutdown.hurried)
         if sessions.state == "broken":
             # Whoever asks hears that it is, and not that nobody is there.
             await asyncio.sleep(_LAST_WORDS_S)
     return sessions.state != "broken"
 
 
+def _working_on(loops: Iterable[StepLoop]) -> tuple[StepLoop, int] | None:
+    """Whose turn it is, and at which work that thread is."""
+    return next(((loop, work) for loop in loops if (work := loop.working_on) is not None), None)
+
+
 @asynccontextmanager
 async def _served(app: web.Application) -> AsyncIterator[web.AppRunner]:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST_WORDS_S)
+    runner = web.AppRunner(
+        app, access_log=None, shutdown_timeout=_LAST_WORDS_S, max_line_size=_MOST_LINE_BYTES
+    )
     await runner.setup()
     try:
         yield runner
@@ -242,7 +300,13 @@ async def _served(app: web.Application) -> AsyncIterator[web.AppRunner]:
         await runner.cleanup()
 
 
-async def _drain(sessions: Sessions, seats: Seats, seconds: float, hurried: asyncio.Event) -> None:
+async def _drain(
+    sessions: Sessions,
+    seats: Seats,
+    transcriptions: Transcriptions | None,
+    seconds: float,
+    hurried: asyncio.Event,
+) -> None:
     """Take no new calls; wait for those that are on or promised, at most `seconds`, less if `hurried`.
 
     Those without a connection may come back meanwhile, but nobody waits for them alone.
@@ -250,8 +314,14 @@ async def _drain(sessions: Sessions, seats: Seats, seconds: float, hurried: asyn
     sessions.drain()
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            while (sessions.live or seats.reserved) and not hurried.is_set():
+            while _busy(sessions, seats, transcriptions) and not hurried.is_set():
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_POLL_S):
                         await hurried.wait()
     sessions.close_all("drain")
+    if transcriptions is not None:
+        transcriptions.close_all("drain")
+
+
+def _busy(sessions: Sessions, seats: Seats, transcriptions: Transcriptions | None) -> bool:
+    return bool(sessions.live or seats.reserved or (transcriptions and transcriptions.live))

@@ -11,7 +11,15 @@ from typing import Literal
 
 from engine.errors import EngineDraining, EngineError, Refused, SessionError, TooManySessions
 from engine.latency_window import QUANTILES
-from engine.protocol import Failure, ModelCard, Ready, Report, SessionRequest
+from engine.persona.prompt import Personas, Prompt
+from engine.protocol import (
+    SAMPLING_PARAMETERS,
+    Failure,
+    ModelCard,
+    Ready,
+    Report,
+    SessionRequest,
+)
 from engine.service.grace import Grace
 from engine.service.metrics import Metrics, SessionLatency
 from engine.service.places import Places
@@ -19,7 +27,7 @@ from engine.service.rate_limit import RateLimit
 from engine.service.seats import Seats
 from engine.service.session import Owner, Session
 from engine.step.frames import FRAME_S, Sampling, StepResult
-from engine.step.moves import Copy, HostCopy, Move
+from engine.step.moves import Copy, HostCopy, Keep, Move, Recall
 from engine.step.ready_queue import ReadyQueue
 
 log = logging.getLogger(__name__)
@@ -31,12 +39,15 @@ _OPENED_AT_ONCE = 20
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """What sessions need of the model: its name, its delay, its default sampling, its pieces of text."""
+    """What sessions need of the model: its name, its delay, its default sampling, its pieces of text, and
+    what it can be told to be, if it is of that kind.
+    """
 
     name: str
     delay_frames: int
     sampling: Sampling
     piece: Callable[[int], str]
+    personas: Personas | None = None
 
 
 class Sessions:
@@ -90,7 +101,12 @@ class Sessions:
     @property
     def card(self) -> ModelCard:
         """What a client may know of the model before a session."""
-        return ModelCard(self._model.name, round(1000 * FRAME_S * self._model.delay_frames))
+        delay_ms = round(1000 * FRAME_S * self._model.delay_frames)
+        if self._model.personas is None:
+            return ModelCard(self._model.name, delay_ms)
+        voices = self._model.personas.voices
+        told = ("voice", "prompt") if voices else ("prompt",)
+        return ModelCard(self._model.name, delay_ms, (*SAMPLING_PARAMETERS, *told), voices=voices)
 
     def drain(self) -> None:
         """Take no new calls from now on."""
@@ -105,12 +121,12 @@ class Sessions:
 
     def open(self, request: SessionRequest) -> tuple[Session, Ready]:
         """A session, and what its client is told first. Raises a refusal, or SessionError."""
-        self.check(request)
+        prompt = self._prompt(request)
         sampling = self.sampling(request)
         if request.seed is None:
             sampling = replace(sampling, seed=secrets.randbits(32))
         with self.admission(promised=self._seats.holds(request.seat)):
-            place = self._places.take(secrets.token_hex(8), request.seat, sampling)
+            place = self._places.take(secrets.token_hex(8), request.seat, sampling, prompt)
         owner = Owner(request.room, request.identity, request.seat)
         session = Session(place, sampling.seed, owner, self._queue.put, self._model.piece, self._clock)
         session.follows = request.follows
@@ -158,9 +174,16 @@ class Sessions:
 
     def check(self, request: SessionRequest) -> None:
         """Raise SessionError for what this model does not take."""
+        self._prompt(request)
+
+    def _prompt(self, request: SessionRequest) -> Prompt | None:
+        """What a session of this request begins with."""
+        if self._model.personas is not None:
+            return self._model.personas.prompt(request.voice, request.prompt)
         for name, value in (("voice", request.voice), ("prompt", request.prompt)):
             if value is not None:
                 raise SessionError(f"{self._model.name} takes no {name}: leave it out")
+        return None
 
     def sampling(self, request: SessionRequest) -> Sampling:
         """How a session of this request draws; without a seed of its own, 0 stands for any."""
@@ -195,7 +218,13 @@ class Sessions:
         if isinstance(move, Copy):
             self.copied(move, arrived)
             return
+        if isinstance(move, Keep):
+            self._places.kept(move, arrived)
+            return
         session = self._live.get(self._places.moved(move) or "")
+        if session is not None and isinstance(move, Recall) and not arrived:
+            self.close(session, "error", EngineError("the conversation could not begin: call again"))
+            return
         if session is not None:
             self._settle(session.id, arrived=arrived)
         if session is not None and not arrived:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 _POLL_S = 0.25
 
 
-async def hung(working_on: Callable[[], int | None], limit_s: float) -> None:
+async def hung(working_on: Callable[[], object | None], limit_s: float) -> None:
     """Return once the same work has been going on for `limit_s` seconds.
 
     Counted in polls: a process that was stopped as a whole, or a laptop that slept, is no hung device.

@@ -1,13 +1,15 @@
 """From a loaded model to what steps it on its device."""
 
 from engine.checkpoint import Model
-from engine.errors import SettingError
+from engine.errors import CheckpointError, SettingError
 from engine.models.config import KvPrecision
 from engine.models.float8 import runs_float8
 from engine.step.cuda_graph import CudaGraphs
 from engine.step.eager_runner import EagerRunner
 from engine.step.graph_runner import GraphRunner
 from engine.step.moshi_step import MoshiStep
+from engine.step.stt_runner import SttGraphRunner, SttRunner
+from engine.step.stt_step import SttStep
 
 
 def make_runner(model: Model, slots: int, kv: KvPrecision = "exact") -> EagerRunner:
@@ -26,3 +28,17 @@ def make_runner(model: Model, slots: int, kv: KvPrecision = "exact") -> EagerRun
     if device.type != "cuda":
         return EagerRunner(step, device)
     return GraphRunner(step, device, CudaGraphs(device))
+
+
+def make_stt_runner(model: Model, slots: int) -> SttRunner:
+    """As `make_runner`, of a model that only listens. Raises `CheckpointError` for any other."""
+    device = model.lm.device
+    step = SttStep(model.mimi, model.lm, slots)
+    if model.stt is None:
+        raise CheckpointError(
+            f"{model.name}: config.json has no 'stt_config', which tells how late words come; take the "
+            "original file"
+        )
+    if device.type != "cuda":
+        return SttRunner(step, device)
+    return SttGraphRunner(step, device, CudaGraphs(device))

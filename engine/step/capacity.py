@@ -13,6 +13,7 @@ from engine.models.config import KvPrecision, WeightPrecision
 from engine.models.lm import LM
 from engine.models.mimi import Mimi
 from engine.step.moshi_step import MoshiStep
+from engine.step.stt_step import SttStep
 
 MOST_SLOTS = 1024
 DRIVER_BYTES = 700_000_000
@@ -38,11 +39,12 @@ class Sizes:
     def of(cls, mimi: Mimi, lm: LM, kv: KvPrecision) -> Self:
         """Of models on any device; on the meta device nothing is allocated."""
         keys_and_values = _bytes(lm.new_state(1, kv).tensors())
+        step = MoshiStep(mimi, lm, 1, kv) if lm.depformer else SttStep(mimi, lm, 1, kv)
         return cls(
             lm=_weights(lm),
             mimi=_weights(mimi),
             kv=keys_and_values,
-            rest=_bytes(MoshiStep(mimi, lm, 1, kv).state.tensors()) - keys_and_values,
+            rest=_bytes(step.state.tensors()) - keys_and_values,
         )
 
     @property

@@ -46,7 +46,8 @@ class Frame:
 class StepResult:
     """The answer to one `Frame`: the sound to play for it, and the word said with it.
 
-    `pcm` is int16 [1920]; `began_at` and `ended_at` (monotonic seconds) bound the step.
+    `pcm` is int16 [1920], empty of a model that only listens; `began_at` and `ended_at` (monotonic seconds)
+    bound the step; `pauses` as in `StepOutput`.
     """
 
     frame: Frame
@@ -54,3 +55,4 @@ class StepResult:
     text_token: int
     began_at: float
     ended_at: float
+    pauses: tuple[float, ...] = ()

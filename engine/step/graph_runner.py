@@ -1,14 +1,12 @@
 """Runs the step as one launch: a graph for each of a few batch sizes."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Protocol
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.step.cuda_graph import Work
+from engine.step.captured import Captured, Graphs
 from engine.step.eager_runner import EagerRunner
 from engine.step.frames import FRAME_SAMPLES
 from engine.step.loop import StepOutput
@@ -16,20 +14,7 @@ from engine.step.moshi_step import MoshiStep
 from engine.step.sound import put_answer, to_float
 from engine.step.staging import Staging
 
-NO_SLOT = -1
-"""The slot of a row that is there to fill up a batch: nothing is read or written for it."""
-_SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
 _PRIMED_AT_ONCE = 8
-
-
-class Graphs(Protocol):
-    """What records work and replays it (`CudaGraphs`)."""
-
-    def capture(self, work: Work) -> Work:
-        """`work`, which always does the same on the same memory, as something that replays it."""
-
-    def wait(self) -> None:
-        """Until the device has done what this thread has asked for."""
 
 
 class GraphRunner(EagerRunner):
@@ -48,15 +33,15 @@ class GraphRunner(EagerRunner):
         self._out = Staging(
             step.slots, [(torch.int64, 1 + said + heard), (torch.int16, FRAME_SAMPLES)], device
         )
-        self._steps = self._capture(self._run_step, step.slots)
-        self._primes = self._capture(self._run_prime, min(step.slots, _PRIMED_AT_ONCE))
+        self._steps = Captured(graphs, self._in, self._run_step, step.slots)
+        self._primes = Captured(graphs, self._in, self._run_prime, min(step.slots, _PRIMED_AT_ONCE))
 
     def step(self, slots: Sequence[int], pcm: NDArray[np.int16]) -> StepOutput:
         """Answer one frame of each slot. `pcm` is int16 [B, 1920]."""
-        size = _at_least(len(slots), self._steps)
+        size = self._steps.size(len(slots))
         _, sound = self._in.on_host(size)
         sound[: len(slots)] = pcm
-        self._replay(self._steps, size, slots)
+        self._steps(slots)
         self._out.fetch(size)
         self._graphs.wait()
         # Copied, for the next step writes where they lie.
@@ -66,25 +51,8 @@ class GraphRunner(EagerRunner):
 
     def _prime(self, slots: list[int]) -> None:
         for first in range(0, len(slots), _PRIMED_AT_ONCE):
-            some = slots[first : first + _PRIMED_AT_ONCE]
-            self._replay(self._primes, _at_least(len(some), self._primes), some)
+            self._primes(slots[first : first + _PRIMED_AT_ONCE])
             self._graphs.wait()
-
-    def _replay(self, graphs: Mapping[int, Work], size: int, slots: Sequence[int]) -> None:
-        rows, _ = self._in.on_host(size)
-        rows[:, 0] = NO_SLOT
-        rows[: len(slots), 0] = slots
-        self._in.send(size)
-        graphs[size]()
-
-    def _capture(self, run: Callable[[int], None], most: int) -> dict[int, Work]:
-        """`run` of each size up to `most`, the largest first. Rows without a slot leave no trace of it."""
-        captured = {}
-        for size in reversed(batch_sizes(most)):
-            rows, _ = self._in.on_device(size)
-            rows.fill_(NO_SLOT)
-            captured[size] = self._graphs.capture(partial(run, size))
-        return captured
 
     @torch.inference_mode()
     def _run_step(self, size: int) -> None:
@@ -97,12 +65,3 @@ class GraphRunner(EagerRunner):
     def _run_prime(self, size: int) -> None:
         slots, _ = self._in.on_device(size)
         self._step.prime(slots[:, 0])
-
-
-def batch_sizes(most: int) -> tuple[int, ...]:
-    """The sizes that are captured for batches of 1 to `most` rows, ascending; the last is `most`."""
-    return (*(size for size in _SIZES if size < most), most)
-
-
-def _at_least(rows: int, graphs: Mapping[int, Work]) -> int:
-    return min(size for size in graphs if size >= rows)

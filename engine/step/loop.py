@@ -5,14 +5,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Thread
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.step.frames import Frame, Sampling, StepResult
-from engine.step.moves import Copy, Copying, Lift, Move, Mover, Restore
+from engine.step.moves import Copying, Move, Mover
 from engine.step.ready_queue import Join, Prefill, ReadyQueue, Work
+from engine.step.turns import Turns
+
+if TYPE_CHECKING:
+    from engine.step.prefix import Prefix
 
 log = logging.getLogger(__name__)
 
@@ -21,12 +25,17 @@ STOP_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class StepOutput:
-    """A step's answers: `pcm` int16 [B, 1920], `text` int64 [B], `codes` and `user_codes` int64 [B, K]."""
+    """A step's answers: `pcm` int16 [B, 1920], `text` int64 [B], `codes` and `user_codes` int64 [B, K].
+
+    A model that only listens has no samples and no codes of its own; some of them have `pauses`, float32
+    [B, H], how likely the speaker pauses now, by each head.
+    """
 
     pcm: NDArray[np.int16]
     text: NDArray[np.int64]
     codes: NDArray[np.int64]
     user_codes: NDArray[np.int64]
+    pauses: NDArray[np.float32] | None = None
 
 
 class Runner(Copying, Protocol):
@@ -35,9 +44,9 @@ class Runner(Copying, Protocol):
     def join(self, joins: Mapping[int, Sampling]) -> None:
         """Give each slot a fresh state and prime it, so that its first frame is answered with sound."""
 
-    def prefill(self, slot: int, sampling: Sampling, prefix: NDArray[np.int64], positions: range) -> None:
-        """Instead of `join`: run the next `positions` of a prefix, int64 [K, T] by time, in a slot that gets
-        a fresh state with the first of them.
+    def prefill(self, slot: int, sampling: Sampling, prefix: "Prefix", positions: range) -> None:
+        """Instead of `join`: run the next `positions` of a prefix in a slot that gets a fresh state with the
+        first of them, and `sampling` with the last.
         """
 
     def step(self, slots: Sequence[int], pcm: NDArray[np.int16]) -> StepOutput:
@@ -45,7 +54,8 @@ class Runner(Copying, Protocol):
 
 
 class StepLoop:
-    """Steps `runner` on a thread of its own until `stop`.
+    """Steps `runner` on a thread of its own until `stop`. `turns`: those of the device, where another model
+    runs on it as well.
 
     `deliver` gets the answers of each step, `moved` each session that has left its slot or come back, and
     whether that went well; `failed` is called once an error has ended the loop. All on the step's thread.
@@ -59,6 +69,7 @@ class StepLoop:
         failed: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
         moved: Callable[[Move, bool], None] = lambda _move, _arrived: None,
+        turns: Turns | None = None,
     ) -> None:
         self._runner = runner
         self._queue = queue
@@ -66,6 +77,7 @@ class StepLoop:
         self._failed = failed
         self._clock = clock
         self._moved = moved
+        self._turns = turns or Turns()
         self._mover = Mover(runner, self._end_move)
         self._works = 0
         self._busy = False
@@ -88,25 +100,26 @@ class StepLoop:
     def _run(self) -> None:
         try:
             while (work := self._queue.take(self._mover.wait_s)) is not None:
-                self._works += 1
-                self._busy = True
-                self._do(work)
-                self._mover.poll()
-                self._busy = False
+                with self._turns.next() as had_to_wait:
+                    self._works += 1
+                    self._busy = True
+                    self._do(work, had_to_wait=had_to_wait)
+                    self._mover.poll()
+                    self._busy = False
         except Exception:
             # Whatever it is, every session must hear of it.
             log.exception("the step failed")
             self._failed()
 
-    def _do(self, work: Work) -> None:
+    def _do(self, work: Work, *, had_to_wait: bool) -> None:
         if isinstance(work, Prefill):
             self._prefill(work)
-        elif isinstance(work, Lift | Copy | Restore):
+        elif not isinstance(work, list):
             self._mover.begin(work)
         elif joins := [item for item in work if isinstance(item, Join)]:
             self._runner.join({join.slot.index: join.sampling for join in joins})
         elif frames := [item for item in work if isinstance(item, Frame)]:
-            self._deliver(self._step(frames))
+            self._deliver(self._step(self._queue.filled_up(frames) if had_to_wait else frames))
 
     def _end_move(self, move: Move, arrived: bool) -> None:
         self._queue.moved()
@@ -123,6 +136,13 @@ class StepLoop:
         out = self._runner.step(slots, np.stack([frame.pcm for frame in frames]))
         ended_at = self._clock()
         return [
-            StepResult(frame, out.pcm[row], int(out.text[row]), began_at, ended_at)
+            StepResult(
+                frame,
+                out.pcm[row],
+                int(out.text[row]),
+                began_at,
+                ended_at,
+                () if out.pauses is None else tuple(out.pauses[row].tolist()),
+            )
             for row, frame in enumerate(frames)
         ]

@@ -28,9 +28,13 @@ class FilledRunner(Runner, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StepTimes:
-    """The 99th percentile of a step in seconds, by its number of sessions; that of one is among them."""
+    """The 99th percentile of a step in seconds, by its number of sessions; that of one is among them.
+
+    between_s: of the step of another model on the same device, which takes its turn between two of these.
+    """
 
     p99_s: Mapping[int, float]
+    between_s: float = 0.0
 
     def step_s(self, sessions: int) -> float:
         """For any number of sessions up to the most that were measured."""
@@ -42,22 +46,26 @@ class StepTimes:
 
         A frame waits for the step that has begun, and is in the next. As long as all are in time these two
         hold each session once at most, so they take no longer than a step with all and one with hardly any.
+        Of another model at most one step comes between them.
         """
-        return self.step_s(sessions) + self.step_s(1)
+        return self.step_s(sessions) + self.step_s(1) + self.between_s
 
     def in_time(self, sessions: int) -> bool:
         """Whether the latest answer comes before the next frame, with a margin."""
         return self.answer_s(sessions) + MARGIN_S <= FRAME_S
 
 
-def sessions_in_time(step_s: Callable[[int], float], most: int) -> tuple[int, StepTimes]:
+def sessions_in_time(
+    step_s: Callable[[int], float], most: int, between_s: float = 0.0
+) -> tuple[int, StepTimes]:
     """The most sessions, 0 to `most`, that are served in time, and what was measured to find them.
 
     step_s: measures a step with so many sessions, in seconds. More take longer, so halving finds the number.
-    What is late is measured again, for a device that is busy for a moment is not slow.
+    What is late is measured again, for a device that is busy for a moment is not slow. between_s: as
+    `StepTimes` has it.
     """
     measured: dict[int, float] = {}
-    times = StepTimes(measured)
+    times = StepTimes(measured, between_s)
 
     def in_time(sessions: int) -> bool:
         for _ in range(_TRIES):

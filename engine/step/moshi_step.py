@@ -15,7 +15,7 @@ from engine.state.sampling_state import SamplingState
 from engine.state.slot_state import StateGroup
 from engine.step.filled import pretend_filled
 from engine.step.frames import Sampling
-from engine.step.prefix import fed_tokens, without_wrap
+from engine.step.prefix import Prefix, fed_tokens, without_wrap
 
 
 class MoshiOutput(NamedTuple):
@@ -59,6 +59,11 @@ class MoshiStep:
     def join(self, slot: int, sampling: Sampling) -> None:
         """Gives `slot` to a new session; `prime` comes next."""
         self.state.reset(torch.tensor([slot], device=self._lm.device))
+        self.draw_as(slot, sampling)
+
+    @torch.inference_mode()
+    def draw_as(self, slot: int, sampling: Sampling) -> None:
+        """How the session in `slot` draws its tokens from now on."""
         self._sampling.set(
             slot,
             temperatures=(sampling.temperature_text, sampling.temperature),
@@ -82,21 +87,29 @@ class MoshiStep:
             self._language(slots, self._delays.no_sound(len(slots)))
 
     @torch.inference_mode()
-    def prefill(self, slot: int, prefix: Tensor, positions: range) -> None:
+    def prefill(self, slot: int, prefix: Prefix, positions: range) -> None:
         """Instead of `prime`: runs the next `positions` of a session's prefix, many at once.
 
-        prefix: int64 [K, T] on the host, as in `fed_tokens`. After the last, T - 1, the slot is where T steps
-        would have left it on which these tokens were forced.
+        After the last, T - 1, the slot is where T steps would have left it on which its tokens were forced.
+        That one alone draws anything.
         """
         assert self._delays.longest <= 1, "longer delays would let steps overwrite what is forced"
         slots = torch.tensor([slot], device=self._lm.device)
-        last = prefix.shape[1] - 1
+        tokens, last = torch.from_numpy(prefix.tokens), prefix.length - 1
         together = range(positions.start, min(positions.stop, last))
-        for piece in without_wrap(together, self._lm_state.capacity):
-            tokens = fed_tokens(self.config, prefix, piece).to(slots.device)
-            self._lm(tokens[None], self._lm_state, slots)
+        for piece in without_wrap(range(together.start, min(together.stop, prefix.given)), self._capacity):
+            assert prefix.vectors is not None, "as many are given as there are"
+            vectors = prefix.vectors[piece.start : piece.stop].to(slots.device, self._lm.dtype)
+            self._lm.from_vectors(vectors[None], self._lm_state, slots)
+        for piece in without_wrap(range(max(together.start, prefix.given), together.stop), self._capacity):
+            fed = fed_tokens(self.config, tokens, piece).to(slots.device)
+            self._lm(fed[None], self._lm_state, slots)
         if last in positions:
-            self._say_last(slots, prefix, last)
+            self._say_last(slots, tokens, last)
+
+    @property
+    def _capacity(self) -> int:
+        return self._lm_state.capacity
 
     def _say_last(self, slots: Tensor, prefix: Tensor, last: int) -> None:
         """The step whose own tokens are the first to be kept, but for those that the prefix still delays."""

@@ -47,7 +47,23 @@ class Restore:
     copy: HostCopy
 
 
-Move = Lift | Copy | Restore
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Copy what a session's prefix has left in `slot`, all but its last position: others begin with it."""
+
+    slot: SlotRef
+    copy: HostCopy
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Copy what another session's same prefix had left there into `slot`, in place of running it again."""
+
+    slot: SlotRef
+    copy: HostCopy
+
+
+Move = Lift | Copy | Restore | Keep | Recall
 
 
 class Copying(Protocol):
@@ -100,7 +116,7 @@ class Mover:
             self._end(move, arrived=False)
 
     def _start(self, move: Move) -> "Done":
-        if isinstance(move, Lift | Copy):
+        if isinstance(move, Lift | Copy | Keep):
             move.copy.snapshot, done = self._runner.snapshot(move.slot.index)
             return done
         if move.copy.snapshot is None:

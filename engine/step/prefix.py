@@ -1,11 +1,36 @@
 """How a session begins with tokens that are given: a voice, a role (PersonaPlex's prompts)."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.models.config import LMConfig
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prefix:
+    """What is forced on a session before its first frame, on the host.
+
+    tokens: int64 [K, T], those of all channels by time, T at least 1. vectors: [P, D] with P below T, fed at
+    the first P positions in place of what tokens there are embedded as; None: there are tokens for all.
+    """
+
+    tokens: NDArray[np.int64]
+    vectors: Tensor | None = None
+
+    @property
+    def length(self) -> int:
+        """T, and as many positions."""
+        return int(self.tokens.shape[1])
+
+    @property
+    def given(self) -> int:
+        """P."""
+        return 0 if self.vectors is None else len(self.vectors)
 
 
 def fed_tokens(config: LMConfig, prefix: Tensor, positions: range) -> Tensor:

@@ -3,14 +3,16 @@ threads.
 """
 
 from collections import deque
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from threading import Condition
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from engine.step.frames import Frame, Sampling, SlotRef
-from engine.step.moves import Move, Restore
+from engine.step.moves import HostCopy, Keep, Move, Recall, Restore
+
+if TYPE_CHECKING:
+    from engine.step.prefix import Prefix
 
 # About as long on a GPU as a step, so that nobody's frame waits longer for a prefix than for another frame.
 _POSITIONS = 256
@@ -20,13 +22,14 @@ _POSITIONS = 256
 class Join:
     """A session that takes a slot over: its state is reset and primed before its first frame.
 
-    With a prefix, int64 [K, T] with T at least 1, the tokens of all channels by time, it begins with those
-    instead.
+    With a prefix it begins with that instead. kept: what all but the last position of the prefix leave
+    behind; where that is still empty, it is filled on the way.
     """
 
     slot: SlotRef
     sampling: Sampling
-    prefix: NDArray[np.int64] | None = field(default=None, compare=False)
+    prefix: "Prefix | None" = field(default=None, compare=False)
+    kept: HostCopy | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,14 @@ class Prefill:
     join: Join
     positions: range
 
+    @property
+    def slot(self) -> SlotRef:
+        """Whose it is."""
+        return self.join.slot
 
+
+Beginning = Prefill | Keep | Recall
+"""What comes before the first frame of a session that has a prefix."""
 Work = list[Join] | Prefill | Move | list[Frame]
 
 
@@ -50,7 +60,7 @@ class ReadyQueue:
     def __init__(self) -> None:
         self._changed = Condition()
         self._joins: list[Join] = []
-        self._prefills: deque[Prefill] = deque()
+        self._beginnings: deque[Beginning] = deque()
         self._moves: deque[Move] = deque()
         self._moving: Move | None = None
         self._frames: deque[Frame] = deque()
@@ -66,9 +76,7 @@ class ReadyQueue:
             if join.prefix is None:
                 self._joins.append(join)
             else:
-                end = join.prefix.shape[1]
-                starts = range(0, end, _POSITIONS)
-                self._prefills += [Prefill(join, range(at, min(at + _POSITIONS, end))) for at in starts]
+                self._beginnings += _beginning(join, join.prefix.length)
             self._changed.notify()
 
     def move(self, move: Move) -> None:
@@ -101,7 +109,7 @@ class ReadyQueue:
         """Forget what waits of a session that has ended, or of one in host memory that was to come back."""
         with self._changed:
             self._joins = [join for join in self._joins if join.slot != slot]
-            self._prefills = deque(part for part in self._prefills if part.join.slot != slot)
+            self._beginnings = deque(part for part in self._beginnings if part.slot != slot)
             self._moves = deque(move for move in self._moves if move.slot != slot)
             self._frames = deque(frame for frame in self._frames if frame.slot != slot)
             self._changed.notify()
@@ -127,6 +135,12 @@ class ReadyQueue:
                     return []
             return None
 
+    def filled_up(self, frames: list[Frame]) -> list[Frame]:
+        """Frames that were taken, and the oldest of each other session that has become ready since."""
+        with self._changed:
+            taken = {frame.slot for frame in frames}
+            return [*frames, *self._take_frames(taken)]
+
     def _next(self) -> Work | None:
         """What is ready."""
         arriving = self._next_arrival()
@@ -138,22 +152,35 @@ class ReadyQueue:
             return frames
         if isinstance(arriving, list):
             self._joins = [join for join in self._joins if join not in arriving]
-        elif isinstance(arriving, Prefill):
-            self._prefills.remove(arriving)
+            return arriving
+        if isinstance(arriving, Prefill | Keep | Recall):
+            self._beginnings.remove(arriving)
         else:
-            self._moving = self._moves.popleft()
+            self._moves.popleft()
+        if not isinstance(arriving, Prefill):
+            self._moving = arriving
         return arriving
 
-    def _next_arrival(self) -> list[Join] | Prefill | Move | None:
+    def _next_arrival(self) -> list[Join] | Beginning | Move | None:
         """Joins before prefixes before moves, each as soon as the slot's last session has been copied out."""
         joins = [join for join in self._joins if not self._has_to_wait(join.slot)]
         if joins:
             return joins
-        for part in self._prefills:
-            if not self._has_to_wait(part.join.slot):
-                return part
+        if part := self._next_beginning():
+            return part
         if self._moves and self._moving is None and self._can_move(self._moves[0]):
             return self._moves[0]
+        return None
+
+    def _next_beginning(self) -> Beginning | None:
+        """The oldest that can go; those of one session stay in their order."""
+        waiting = {self._moving.slot} if self._moving else set[SlotRef]()
+        for part in self._beginnings:
+            copies = not isinstance(part, Prefill)
+            if part.slot in waiting or self._has_to_wait(part.slot) or (copies and self._moving):
+                waiting.add(part.slot)
+            else:
+                return part
         return None
 
     def _has_to_wait(self, slot: SlotRef) -> bool:
@@ -170,16 +197,35 @@ class ReadyQueue:
         return [*self._moves, *([self._moving] if self._moving else [])]
 
     def _joining(self) -> set[SlotRef]:
-        return {join.slot for join in (*self._joins, *(part.join for part in self._prefills))}
+        return {item.slot for item in (*self._joins, *self._beginnings)}
 
-    def _take_frames(self) -> list[Frame]:
+    def _take_frames(self, but: Collection[SlotRef] = ()) -> list[Frame]:
         not_yet = self._joining() | {move.slot for move in self._pending_moves() if isinstance(move, Restore)}
         first: dict[SlotRef, Frame] = {}
         later: deque[Frame] = deque()
         for frame in self._frames:
-            if frame.slot in first or frame.slot in not_yet:
+            if frame.slot in first or frame.slot in not_yet or frame.slot in but:
                 later.append(frame)
             else:
                 first[frame.slot] = frame
         self._frames = later
         return list(first.values())
+
+
+def _beginning(join: Join, length: int) -> Iterator[Beginning]:
+    """In which steps a session comes to the end of its prefix."""
+    last = range(length - 1, length)
+    if join.kept is None:
+        yield from _prefills(join, length)
+    elif join.kept.snapshot is not None:
+        yield Recall(join.slot, join.kept)
+        yield Prefill(join, last)
+    else:
+        yield from _prefills(join, length - 1)
+        yield Keep(join.slot, join.kept)
+        yield Prefill(join, last)
+
+
+def _prefills(join: Join, stop: int) -> Iterator[Prefill]:
+    for at in range(0, stop, _POSITIONS):
+        yield Prefill(join, range(at, min(at + _POSITIONS, stop)))

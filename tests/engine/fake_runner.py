@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from engine.state.snapshot import Done, Snapshot
 from engine.step.frames import Sampling
 from engine.step.loop import StepOutput
+from engine.step.prefix import Prefix
 
 
 class FakeRunner:
@@ -41,7 +42,7 @@ class FakeRunner:
         self.joined.append(dict(joins))
         self._answered.update(dict.fromkeys(joins, 0))
 
-    def prefill(self, slot: int, sampling: Sampling, prefix: NDArray[np.int64], positions: range) -> None:
+    def prefill(self, slot: int, sampling: Sampling, prefix: Prefix, positions: range) -> None:
         self.calls.append("prefill")
         self.prefilled.append((slot, positions))
         self._answered[slot] = 0

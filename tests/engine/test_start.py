@@ -81,11 +81,13 @@ def test_what_memory_cannot_hold_is_refused_before_it_is_loaded(
         started(5, 1, slots=1000)
 
 
-def test_eight_bit_settings_reach_the_model(started: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_precisions_and_an_adapter_reach_the_model(started: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
-    def loading(name: str, device: torch.device, dtype: torch.dtype, weights: WeightPrecision) -> Model:
-        asked.append(weights)
+    def loading(
+        name: str, device: torch.device, dtype: torch.dtype, weights: WeightPrecision, lora: str | None
+    ) -> Model:
+        asked.extend((weights, lora))
         return load(name, device, dtype, weights)
 
     def making(model: Model, slots: int, kv: KvPrecision) -> EagerRunner:
@@ -94,5 +96,5 @@ def test_eight_bit_settings_reach_the_model(started: Start, monkeypatch: pytest.
 
     monkeypatch.setattr("engine.start.load", loading)
     monkeypatch.setattr("engine.start.make_runner", making)
-    assert started(5, 1, slots=2, weights="int8", kv="e4m3").seats == 2
-    assert asked == ["int8", "e4m3"]
+    assert started(5, 1, slots=2, weights="int8", kv="e4m3", lora="mine").seats == 2
+    assert asked == ["int8", "mine", "e4m3"]

@@ -6,6 +6,7 @@ A process of its own, for where kernels are interpreted they cannot be compiled.
 
 import sys
 
+import numpy as np
 import torch
 
 from engine.kernel_report import record
@@ -14,6 +15,7 @@ from engine.kernels.fused import kernels_everywhere
 from engine.kernels.launch import Launch, recorded_launches
 from engine.step.capacity import Variant
 from engine.step.moshi_step import MoshiStep
+from engine.step.prefix import Prefix
 
 MOSHI = "random:moshi-7b"
 EXACT = Variant(MOSHI, torch.bfloat16)
@@ -32,7 +34,7 @@ SHARED_MEMORY = 227 * 2**10
 def prefill(variant: Variant) -> list[Launch]:
     """Of 256 positions."""
     step = MoshiStep(*variant.models(), 1, variant.kv)
-    prefix = torch.zeros(1 + step.config.n_q, 512, dtype=torch.int64)
+    prefix = Prefix(np.zeros((1 + step.config.n_q, 512), np.int64))
     with kernels_everywhere(), recorded_launches() as launches:
         step.prefill(0, prefix, range(256))
     return launches

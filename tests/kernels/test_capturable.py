@@ -14,6 +14,8 @@ from engine.step.capacity import Variant
 from engine.step.cuda_graph import Work
 from engine.step.graph_runner import GraphRunner
 from engine.step.moshi_step import MoshiStep
+from engine.step.stt_runner import SttGraphRunner
+from engine.step.stt_step import SttStep
 
 NOWHERE = torch.device("meta")
 
@@ -53,4 +55,10 @@ def test_steps_and_primings_of_every_batch_size_never_wait_for_the_host(
     variant = Variant("random:tiny", torch.bfloat16, weights, kv)
     graphs = CheckedGraphs()
     GraphRunner(MoshiStep(*variant.models(), 20, kv), NOWHERE, graphs)
+    assert graphs.captured == 7 + 4
+
+
+def test_steps_that_only_listen_never_wait_for_the_host_either() -> None:
+    graphs = CheckedGraphs()
+    SttGraphRunner(SttStep(*Variant("random:tiny-stt", torch.bfloat16).models(), 20), NOWHERE, graphs)
     assert graphs.captured == 7 + 4

@@ -25,6 +25,7 @@ from engine.step.eager_runner import EagerRunner
 from engine.step.frames import Sampling
 from engine.step.graph_runner import GraphRunner
 from engine.step.moshi_step import MoshiStep
+from engine.step.prefix import Prefix
 from tests.engine.step.plain_graphs import PlainGraphs
 
 SLOTS = 5
@@ -116,7 +117,7 @@ def test_neighbours_full_of_nan_change_no_bit_of_a_padded_step(kernels: Run) -> 
 
 
 def test_a_prefix_run_by_kernels_leaves_what_it_leaves_in_plain_pytorch(device: torch.device) -> None:
-    prefix = torch.randint(0, 32, (5, 6), generator=torch.Generator().manual_seed(0))
+    prefix = Prefix(torch.randint(0, 32, (5, 6), generator=torch.Generator().manual_seed(0)).numpy())
     states = []
     for place, everywhere in ((torch.device("cpu"), nullcontext()), (device, kernels_everywhere())):
         step = MoshiStep(mimi_of_one_layer().to(place), lm_of_one_layer(context=16).to(place), SLOTS)

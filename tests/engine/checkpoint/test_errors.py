@@ -158,8 +158,9 @@ def test_a_key_with_a_typo_names_the_near_one(folder: Path) -> None:
         ({"context": None}, "'context' is missing"),
         ({"depformer_weights_per_step": False}, "depformer_weights_per_step"),
         ({"depformer_weights_per_step_schedule": [0, 1]}, "2 entries for dep_q 8"),
-        ({"lora": True}, "merge them"),
-        ({"lora_name": "lora.safetensors"}, "merge them"),
+        ({"lora": True}, "give this as ENGINE_LORA"),
+        ({"lora_name": "lora.safetensors"}, "lora.safetensors: no such file"),
+        ({"lora_name": "lora.safetensors", "lora": False}, "give a file's name and true, or leave both out"),
         ({"cross_attention": True}, "conditioned"),
         ({"conditioners": {"speaker_wavs": {}}, "fuser": {"cross": ["speaker_wavs"]}}, "(speaker_wavs)"),
         (

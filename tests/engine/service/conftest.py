@@ -41,14 +41,16 @@ def start_engine(monkeypatch: pytest.MonkeyPatch) -> StartEngine:
     @asynccontextmanager
     async def start(**options: Any) -> AsyncIterator[RunningEngine]:
         slots = options.pop("slots", 2)
-        form = options.pop("form", None)
+        form, stt, personas = (options.pop(name, None) for name in ("form", "stt", "personas"))
         settings = EngineSettings.load(**{"port": 0, **options})
-        model = ServedModel("fake", 1, Sampling(), piece=lambda token: WORDS.get(token, ""))
+        model = ServedModel(
+            "fake", 1, Sampling(), piece=lambda token: WORDS.get(token, ""), personas=personas
+        )
         runner, shutdown = FakeRunner(), Shutdown()
         with bound(settings) as sockets, bound_admin(settings) as admin:
             url = f"ws://127.0.0.1:{sockets[0].getsockname()[1]}"
             served = asyncio.create_task(
-                serve(settings, sockets, model, runner, slots, shutdown, admin=admin, form=form)
+                serve(settings, sockets, model, runner, slots, shutdown, admin=admin, form=form, stt=stt)
             )
             async with EngineClient(url, options.get("token")) as client:
                 yield RunningEngine(url, client, runner, shutdown, served)

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from engine.checkpoint import Model, load
+from engine.step.captured import batch_sizes
 from engine.step.eager_runner import EagerRunner
 from engine.step.frames import Sampling
-from engine.step.graph_runner import GraphRunner, batch_sizes
+from engine.step.graph_runner import GraphRunner
 from engine.step.loop import StepOutput
 from engine.step.moshi_step import MoshiStep
 from tests.engine.step.plain_graphs import PlainGraphs

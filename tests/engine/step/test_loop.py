@@ -4,6 +4,7 @@ import numpy as np
 
 from engine.step.frames import Frame, Sampling, SlotRef, StepResult
 from engine.step.loop import StepLoop
+from engine.step.prefix import Prefix
 from engine.step.ready_queue import Join, ReadyQueue
 from tests.engine.fake_runner import FakeRunner
 
@@ -90,7 +91,7 @@ def test_a_step_that_fails_is_told_and_ends_the_loop() -> None:
 
 def test_a_prefix_reaches_the_runner_part_by_part_and_then_its_sessions_frames() -> None:
     with Running() as running:
-        prefix = np.arange(17 * 300).reshape(17, 300)
+        prefix = Prefix(np.zeros((17, 300), np.int64))
         running.queue.join(Join(SlotRef(3, 1), Sampling(), prefix))
         running.put(3, 0)
         running.results.get(timeout=5)

@@ -9,7 +9,7 @@ from engine.checkpoint import Model, load
 from engine.step.eager_runner import EagerRunner
 from engine.step.frames import Sampling
 from engine.step.moshi_step import MoshiStep
-from engine.step.prefix import fed_tokens, without_wrap
+from engine.step.prefix import Prefix, fed_tokens, without_wrap
 
 CPU = torch.device("cpu")
 SLOT = 1
@@ -20,16 +20,17 @@ def model() -> Model:
     return load("random:tiny", CPU)
 
 
-def random_prefix(model: Model, length: int) -> Tensor:
+def random_prefix(model: Model, length: int) -> Prefix:
     generator = torch.Generator().manual_seed(length)
-    return torch.randint(0, model.lm.config.card, (1 + model.lm.config.n_q, length), generator=generator)
+    shape = 1 + model.lm.config.n_q, length
+    return Prefix(torch.randint(0, model.lm.config.card, shape, generator=generator).numpy())
 
 
 class Forced:
     """The same by single steps: before each the tokens that are due are put where the model said its own."""
 
-    def __init__(self, model: Model, prefix: Tensor) -> None:
-        config = model.lm.config
+    def __init__(self, model: Model, forced: Prefix) -> None:
+        config, prefix = model.lm.config, torch.from_numpy(forced.tokens)
         self.step = MoshiStep(model.mimi, model.lm, 3)
         self.step.join(SLOT, Sampling(seed=9))
         slots, cache, own = torch.tensor([SLOT]), self.step._tokens, 1 + config.own_codebooks
@@ -59,7 +60,7 @@ def test_a_prefix_in_parts_is_to_the_last_bit_what_forced_steps_are(
     prefix = random_prefix(model, cuts[-1])
     runner = EagerRunner(step := MoshiStep(model.mimi, model.lm, 3), CPU)
     for start, stop in zip((0, *cuts), cuts, strict=False):
-        runner.prefill(SLOT, Sampling(seed=9), prefix.numpy(), range(start, stop))
+        runner.prefill(SLOT, Sampling(seed=9), prefix, range(start, stop))
     stepped = Forced(model, prefix).step
     # Mimi has not heard any of it.
     for ours, expected in zip(step._lm_state.held(SLOT), stepped._lm_state.held(SLOT), strict=True):
@@ -72,7 +73,7 @@ def test_another_prefix_leads_to_another_answer(model: Model) -> None:
     answers = []
     for seed in (20, 21):
         runner = EagerRunner(MoshiStep(model.mimi, model.lm, 3), CPU)
-        runner.prefill(SLOT, Sampling(seed=9), random_prefix(model, seed).numpy(), range(seed))
+        runner.prefill(SLOT, Sampling(seed=9), random_prefix(model, seed), range(seed))
         answers.append(runner.step([SLOT], np.zeros((1, 1920), np.int16)).codes.tolist())
     assert answers[0] != answers[1]
 
@@ -87,7 +88,7 @@ def test_neighbours_step_between_the_parts_of_a_prefix_as_if_alone(model: Model)
         for number, frame in enumerate(frames):
             if crowded:
                 positions = range(8 * number, 8 * number + 8)
-                runner.prefill(SLOT, Sampling(), random_prefix(model, 32).numpy(), positions)
+                runner.prefill(SLOT, Sampling(), random_prefix(model, 32), positions)
             out = runner.step([0], frame)
             said.append((out.pcm.tolist(), out.codes.tolist()))
         answers.append(said)

@@ -3,9 +3,11 @@ from threading import Thread
 import numpy as np
 
 from engine.step.frames import Frame, Sampling, SlotRef
+from engine.step.prefix import Prefix
 from engine.step.ready_queue import Join, Prefill, ReadyQueue
 
 SILENCE = np.zeros(1920, np.int16)
+LONG = Prefix(np.zeros((17, 600), np.int64))
 
 
 def frame(slot: int, number: int) -> Frame:
@@ -89,7 +91,7 @@ def test_take_waits_for_work_and_ends_when_the_queue_closes() -> None:
 
 def test_a_prefix_is_run_in_parts_with_steps_of_others_in_between() -> None:
     queue = ReadyQueue()
-    join = Join(SlotRef(1, 1), Sampling(), np.zeros((17, 600), np.int64))
+    join = Join(SlotRef(1, 1), Sampling(), LONG)
     queue.join(join)
     queue.put(frame(1, 0))
     for number in range(2):
@@ -109,7 +111,7 @@ def test_a_prefix_is_run_in_parts_with_steps_of_others_in_between() -> None:
 
 def test_a_session_that_leaves_takes_the_rest_of_its_prefix_along() -> None:
     queue = ReadyQueue()
-    queue.join(Join(SlotRef(1, 1), Sampling(), np.zeros((17, 600), np.int64)))
+    queue.join(Join(SlotRef(1, 1), Sampling(), LONG))
     assert isinstance(queue.take(), Prefill)
     queue.leave(SlotRef(1, 1))
     queue.put(frame(0, 0))
@@ -118,7 +120,7 @@ def test_a_session_that_leaves_takes_the_rest_of_its_prefix_along() -> None:
 
 def test_who_joins_without_a_prefix_does_not_wait_for_those_with_one() -> None:
     queue = ReadyQueue()
-    queue.join(Join(SlotRef(1, 1), Sampling(), np.zeros((17, 600), np.int64)))
+    queue.join(Join(SlotRef(1, 1), Sampling(), LONG))
     quick = Join(SlotRef(2, 1), Sampling())
     queue.join(quick)
     assert queue.take() == [quick]

@@ -1,0 +1,59 @@
+"""What prompts leave behind in a session, kept in host memory: the second caller of a voice and a role does
+not wait for them to be run.
+"""
+
+from collections import OrderedDict
+
+from engine.persona.prompt import Prompt
+from engine.step.moves import HostCopy
+
+Key = tuple[str | None, str | None]
+
+
+class PromptCache:
+    """States by voice and role, those that were used last in at most `most_bytes`. Used from the event loop
+    alone.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._kept: OrderedDict[Key, HostCopy] = OrderedDict()
+        self._coming: dict[Key, HostCopy] = {}
+
+    @property
+    def nbytes(self) -> int:
+        """What is kept takes so much."""
+        return sum(_size(copy) for copy in self._kept.values())
+
+    def ask(self, prompt: Prompt) -> HostCopy | None:
+        """The state that a session with this prompt begins with; an empty one is to be filled by that
+        session. None: it runs its prompt for itself.
+        """
+        if prompt.key in self._kept:
+            self._kept.move_to_end(prompt.key)
+            return self._kept[prompt.key]
+        if not self._most_bytes or prompt.key in self._coming:
+            return None
+        self._coming[prompt.key] = HostCopy()
+        return self._coming[prompt.key]
+
+    def filled(self, copy: HostCopy) -> None:
+        """A copy that was empty holds a state now."""
+        for key in self._give_up(copy):
+            self._kept[key] = copy
+        while self.nbytes > self._most_bytes:
+            self._kept.popitem(last=False)
+
+    def give_up(self, copy: HostCopy) -> None:
+        """Nobody fills it any more."""
+        self._give_up(copy)
+
+    def _give_up(self, copy: HostCopy) -> list[Key]:
+        keys = [key for key, coming in self._coming.items() if coming is copy]
+        for key in keys:
+            del self._coming[key]
+        return keys
+
+
+def _size(copy: HostCopy) -> int:
+    return copy.snapshot.nbytes if copy.snapshot else 0

@@ -1,0 +1,73 @@
+import numpy as np
+import torch
+
+from engine.persona.prompt import Prompt
+from engine.service.prompt_cache import PromptCache
+from engine.state.snapshot import Snapshot
+from engine.step.moves import HostCopy
+from engine.step.prefix import Prefix
+
+
+def prompt(name: str) -> Prompt:
+    return Prompt((name, None), Prefix(np.zeros((17, 20), np.int64)))
+
+
+def fill(cache: PromptCache, name: str, size: int = 100) -> HostCopy:
+    copy = cache.ask(prompt(name))
+    assert copy is not None
+    copy.snapshot = Snapshot([torch.zeros(size, dtype=torch.uint8)])
+    cache.filled(copy)
+    return copy
+
+
+def is_kept(cache: PromptCache, name: str) -> bool:
+    copy = cache.ask(prompt(name))
+    if copy is not None and copy.snapshot is None:
+        cache.give_up(copy)
+    return copy is not None and copy.snapshot is not None
+
+
+def test_the_first_fills_what_the_others_begin_with() -> None:
+    cache = PromptCache(1000)
+    assert fill(cache, "ann") is cache.ask(prompt("ann"))
+
+
+def test_who_comes_while_it_is_being_filled_runs_the_prompt() -> None:
+    cache = PromptCache(1000)
+    first = cache.ask(prompt("ann"))
+    assert first is not None
+    assert cache.ask(prompt("ann")) is None
+    assert cache.ask(prompt("bob")) is not None
+    cache.give_up(first)
+    assert cache.ask(prompt("ann")) not in (None, first)
+
+
+def test_what_was_given_up_is_not_kept_if_it_comes_after_all() -> None:
+    cache = PromptCache(1000)
+    copy = cache.ask(prompt("ann"))
+    assert copy is not None
+    cache.give_up(copy)
+    cache.filled(copy)
+    assert not is_kept(cache, "ann")
+
+
+def test_those_used_last_stay() -> None:
+    cache = PromptCache(250)
+    for name in ("ann", "bob"):
+        fill(cache, name)
+    assert is_kept(cache, "ann")
+    fill(cache, "eve")
+    assert [is_kept(cache, name) for name in ("ann", "bob", "eve")] == [True, False, True]
+    assert cache.nbytes == 200
+
+
+def test_what_is_larger_than_all_the_room_is_not_kept() -> None:
+    cache = PromptCache(250)
+    fill(cache, "ann")
+    fill(cache, "long", 300)
+    assert cache.nbytes <= 250
+    assert not is_kept(cache, "long")
+
+
+def test_without_room_every_session_runs_its_prompt() -> None:
+    assert PromptCache(0).ask(prompt("ann")) is None
