@@ -43,7 +43,7 @@ lock: .venv/ready  ## pin what pyproject.toml asks for (UPGRADE=1: the newest of
 	deploy/requirements/lock.sh
 
 clean:  ## remove all that was installed and built
-	rm -rf .venv .reference .cache bin build dist worker/page/dist worker/page/node_modules $(livekit_app)/dist $(livekit_app)/node_modules *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .reference .pipecat .cache bin build dist worker/page/dist worker/page/node_modules $(livekit_app)/dist $(livekit_app)/node_modules *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 .PHONY: help setup run test images lint fix kubernetes bench lock clean
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts exactly what deploy/requirements/ pins into .venv, the reference package into .reference, and the project into .venv
-# in editable mode. Indexes and proxies are those of the machine.
+# Puts exactly what deploy/requirements/ pins into .venv, the reference package into .reference, Pipecat into .pipecat, and
+# the project into .venv in editable mode. Indexes and proxies are those of the machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 requirements=deploy/requirements
@@ -36,6 +36,8 @@ echo "setup: installing into .venv (PyTorch with its CUDA libraries among it: so
 # Compiled now, because the first call waits for whatever is compiled later.
 .venv/bin/uv pip sync --quiet --no-build --compile-bytecode --require-hashes $requirements/{all,dev,installer}.txt
 .venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
-rm -rf .reference
-.venv/bin/uv pip install --quiet --no-build --no-deps --require-hashes --target .reference -r $requirements/reference.txt
+for apart in reference pipecat; do
+    rm -rf ".$apart"
+    .venv/bin/uv pip install --quiet --no-build --no-deps --require-hashes --target ".$apart" -r "$requirements/$apart.txt"
+done
 touch .venv/ready

@@ -45,6 +45,6 @@ ENV PATH=/opt/moshi/bin:$PATH \
     HOME=/tmp
 WORKDIR /app
 USER 10001:10001
-# No HEALTHCHECK: address and port are settings. compose.yaml and the Helm chart, which set them, ask GET /.
+# No HEALTHCHECK: address and port are settings. compose.yaml and the Helm chart, which set them, ask GET /readyz.
 ENTRYPOINT ["python", "-m", "worker"]
 CMD ["start"]

@@ -12,6 +12,7 @@ lock() {
 lock ../../pyproject.toml --extra all -o all.txt
 lock dev.in -c all.txt -o dev.txt
 lock reference.in --no-deps -o reference.txt
+lock pipecat.in --no-deps -o pipecat.txt
 lock installer.in -o installer.txt
 # Parts of what is above, at the same versions: what a container image needs.
 lock ../../pyproject.toml --extra engine -c all.txt -o engine.txt

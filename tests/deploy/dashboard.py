@@ -13,4 +13,5 @@ PANELS: list[dict[str, Any]] = [panel for panel in DASHBOARD["panels"] if panel[
 def expressions(interval: str = "1m") -> list[str]:
     """Every query, with its variables as Grafana fills them in for all engines."""
     found = [target["expr"] for panel in PANELS for target in panel["targets"]]
+    found += [each["expr"] for each in DASHBOARD["annotations"]["list"]]
     return [each.replace("$__rate_interval", interval).replace("$engine", ".*") for each in found]

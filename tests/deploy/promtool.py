@@ -9,11 +9,13 @@ import pytest
 from tests.lacking import lacking
 
 
-def promtool(*arguments: str) -> str:
-    """What it says; the test fails where it does."""
+def promtool(*arguments: str, given: str = "") -> str:
+    """What it says, with `given` on its standard input; the test fails where it does."""
     if shutil.which("promtool") is None:
         lacking("no promtool: apt install prometheus")
-    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        ["promtool", *arguments], input=given, capture_output=True, text=True, timeout=60, check=False
+    )
     said = done.stdout + done.stderr
     if done.returncode:
         pytest.fail(said)

@@ -57,6 +57,35 @@ def test_each_alert_says_whom_it_wakes_and_where_the_remedy_is(alert: dict[str, 
     assert anchor == alert["alert"].lower()
 
 
+@each_alert
+def test_each_remedy_says_what_to_look_at_what_to_do_and_how_to_see_that_it_helped(
+    alert: dict[str, Any],
+) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    _, _, rest = page.partition(f"### {alert['alert']}\n")
+    paragraph = rest.partition("\n### ")[0]
+    steps = re.findall(r"^- \*\*(.+?)\*\*", paragraph, re.M)
+    assert steps == ["Look", "Do", "Well again"]
+
+
+def test_the_table_of_alerts_is_that_of_the_rules() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    rows = re.findall(r"^\| \[(Moshi\w+)\]\(#(\w+)\) \| (\w+) \| .+ \| (\w*)[^|]*\|$", page, re.M)
+    assert rows == [
+        (each["alert"], each["alert"].lower(), each["labels"]["severity"], each.get("for", ""))
+        for each in ALERTS
+    ]
+
+
+@each_alert
+def test_a_threshold_of_an_alert_is_in_its_row_and_called_an_estimate(alert: dict[str, Any]) -> None:
+    """A bare 0 or 1 is a state, and no threshold."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    (row,) = re.findall(rf"^\| \[{alert['alert']}\].*$", page, re.M)
+    thresholds = set(re.findall(r"(?:[<>]=?|clamp_min\()\s*(?:on \(instance\) )?(\d[\d.]*)", alert["expr"]))
+    assert "*estimate*" in row or thresholds <= {"0", "1"}
+
+
 def test_no_paragraph_is_left_of_an_alert_that_is_gone() -> None:
     headings = re.findall(r"^### (Moshi\w+)$", (ROOT / "docs" / "operations.md").read_text(), re.M)
     assert set(headings) == {alert["alert"] for alert in ALERTS}

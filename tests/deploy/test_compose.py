@@ -1,12 +1,15 @@
 """The compose files, read by the code that Docker Compose reads them with, beside our own settings."""
 
+import asyncio
 import json
 import os
 import re
 import shutil
 import stat
 import subprocess
+import sys
 import tomllib
+from asyncio.subprocess import PIPE
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import yaml
 from engine.settings import EngineSettings
 from tests.lacking import lacking
 from worker.settings import WorkerSettings
+from worker.watching.readiness import Readiness, answering
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "docker"
@@ -115,6 +119,26 @@ def test_the_engine_takes_its_settings(
     engine = EngineSettings.load()
     assert engine.checkpoint == "kyutai/moshiko-pytorch-bf16"
     assert engine.log_format == "json"
+
+
+def test_the_engine_is_asked_whether_it_lives_where_it_answers(services: dict[str, Any]) -> None:
+    assert "http://127.0.0.1:8998/healthz" in services["engine"]["healthcheck"]["test"][-1]
+
+
+@pytest.mark.parametrize(("draining", "code"), [(False, 0), (True, 1)])
+async def test_the_worker_is_asked_whether_calls_should_come_and_says_why_not(
+    services: dict[str, Any], draining: bool, code: int
+) -> None:
+    cmd, python, *arguments = services["worker"]["healthcheck"]["test"]
+    assert (cmd, python) == ("CMD", "python")
+    theirs = services["worker"]["environment"]["WORKER_METRICS_PORT"]
+    assert f'"127.0.0.1", {theirs},' in arguments[-1]
+    async with answering("127.0.0.1", 0, Readiness(lambda: True, lambda: draining, lambda: True)) as port:
+        arguments[-1] = arguments[-1].replace(theirs, str(port))
+        asking = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=PIPE)
+        said, _ = await asyncio.wait_for(asking.communicate(), 60)
+    assert asking.returncode == code
+    assert said.decode().strip() == ("draining: it takes no new calls" if draining else "ready")
 
 
 def test_the_worker_takes_its_settings(

@@ -48,8 +48,8 @@ def test_panels_lie_beside_each_other_and_on_top_of_none() -> None:
 
 def test_every_panel_asks_the_prometheus_that_is_chosen() -> None:
     (datasource,) = [each for each in DASHBOARD["templating"]["list"] if each["type"] == "datasource"]
-    for panel in PANELS:
-        for asked in (panel, *panel["targets"]):
+    for panel in (*PANELS, *DASHBOARD["annotations"]["list"]):
+        for asked in (panel, *panel.get("targets", [])):
             assert asked["datasource"]["uid"] == f"${{{datasource['name']}}}"
 
 

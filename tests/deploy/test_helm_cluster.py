@@ -99,6 +99,24 @@ def test_a_release_is_installed_upgraded_and_taken_away(ours: Cluster) -> None:
     assert kept == "persistentvolumeclaim/tea-moshi-weights\n"
 
 
+def test_a_release_that_is_scaled_from_now_on_keeps_the_pods_that_it_has(ours: Cluster) -> None:
+    scaled = options("sidecar", "autoscaling.enabled=true", "autoscaling.minReplicas=2")
+    replicas = "--output=jsonpath={.spec.replicas}"
+
+    def pods_wanted() -> str:
+        return ours.get("deployment", "more-moshi", "--namespace", NAMESPACE, replicas)
+
+    in_cluster(ours, "install", "more", str(CHART), *options("sidecar", "replicas=3"))
+    in_cluster(ours, "upgrade", "more", str(CHART), *scaled)
+    assert pods_wanted() == "3"
+    # As KEDA does; a later upgrade is none of its business.
+    done = ours.kubectl("scale", "deployment", "more-moshi", "--namespace", NAMESPACE, "--replicas=5")
+    assert done.returncode == 0, done.stderr
+    in_cluster(ours, "upgrade", "more", str(CHART), *scaled, "--set", "worker.image.tag=0.2.0")
+    assert pods_wanted() == "5"
+    in_cluster(ours, "uninstall", "more")
+
+
 def test_an_upgrade_of_the_worker_leaves_engines_of_split_alone(ours: Cluster) -> None:
     in_cluster(ours, "install", "two", str(CHART), *options("split"))
     before = ours.get(

@@ -11,6 +11,7 @@ import pytest
 
 from tests.deploy.chart import NAMESPACE, VALUES, Container, Manifest, containers, of_kind, pods
 from worker.settings import WorkerSettings
+from worker.watching.readiness import READY_PATH
 
 EVERYWHERE = pytest.mark.parametrize("values", VALUES)
 # livekit-agents 1.8.9: session_end_timeout 300 s and shutdown_process_timeout 10 s.
@@ -137,9 +138,16 @@ def test_probes_ask_what_is_answered(values: str) -> None:
         start = probes(each)["startupProbe"]
         assert start["periodSeconds"] * start["failureThreshold"] >= 1800
     for each in containers(values, name="worker"):
-        asked = {name: probe["httpGet"]["path"] for name, probe in probes(each).items()}
-        # / is 503 while LiveKit cannot be reached, /worker is not.
-        assert asked == {"startupProbe": "/worker", "readinessProbe": "/", "livenessProbe": "/worker"}
+        asked = {
+            name: (probe["httpGet"]["port"], probe["httpGet"]["path"]) for name, probe in probes(each).items()
+        }
+        # LiveKit's health check answers as long as the worker lives; ours says whether calls should come.
+        alive = ("health", "/worker")
+        assert asked == {
+            "startupProbe": alive,
+            "readinessProbe": ("metrics", READY_PATH),
+            "livenessProbe": alive,
+        }
 
 
 @EVERYWHERE
@@ -202,6 +210,14 @@ def test_weights_are_fetched_before_the_engine_and_read_without_the_hub() -> Non
     assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
     mounts = {each["name"]: each["mountPath"] for each in engine.spec["volumeMounts"]}
     assert str(engine.environment["HF_HOME"]).startswith(mounts["weights"] + "/")
+
+
+@pytest.mark.parametrize("mode", ["sidecar", "split"])
+def test_a_model_of_speech_to_text_is_fetched_as_well(mode: str) -> None:
+    stt = "kyutai/stt-1b-en_fr"
+    made = containers(mode, f"engine.settings.ENGINE_STT_CHECKPOINT={stt}")
+    fetched = [each.spec["args"] for each in made if each.name.startswith("download")]
+    assert fetched == [["download"], ["download", stt]]
 
 
 @EVERYWHERE

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.deploy.chart import CHART, NAMESPACE, helm, of_kind, options
+from tests.deploy.chart import NAMESPACE, of_kind
 from tests.lacking import lacking
 
 SERIES = dict[str, tuple[int, int, int]]
@@ -82,9 +82,3 @@ def test_what_is_scaled_is_there_and_says_no_number_itself() -> None:
     assert scaled["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
     assert "replicas" not in deployment["spec"]
     assert of_kind("Deployment", "sidecar")[0]["spec"]["replicas"] == 1
-
-
-def test_engines_of_split_are_not_scaled_and_that_is_said() -> None:
-    done = helm("template", "tea", CHART, *options("split", "autoscaling.enabled=true"))
-    assert done.returncode != 0
-    assert "take mode=sidecar, or change `replicas`" in done.stderr

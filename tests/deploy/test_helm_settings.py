@@ -102,11 +102,13 @@ def test_every_secret_reaches_who_needs_it_and_nobody_else() -> None:
         for each in containers("split")
     }
     of_engine = {"ENGINE_TOKEN", "ENGINE_PEER_TOKEN", "ENGINE_ROOM_HASH_KEY"}
+    of_worker = {"LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "ENGINE_TOKEN", "WORKER_CALL_SECRET"}
+    of_worker |= {"WORKER_LLM_KEY", "WORKER_STT_KEY", "WORKER_TTS_KEY"}
     assert given == {
         "download": {"HF_TOKEN"},
         "engine": of_engine,
         "wait-for-engine": set(),
-        "worker": {"LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "ENGINE_TOKEN", "WORKER_CALL_SECRET"},
+        "worker": of_worker,
     }
     assert set().union(*given.values()) == {*chart_settings.names()["secretNames"]}
 

@@ -108,13 +108,24 @@
   value: /data/triton
 {{- end -}}
 
-{{/* Fetches the checkpoint, for as long as it takes: an engine that downloads would be given up. */}}
+{{/* Fetches the checkpoint, and the one beside it, for as long as it takes: an engine that downloads would be given up. */}}
 {{- define "moshi.download" -}}
 {{- if and .Values.weights.enabled .Values.weights.download }}
-- name: download
+{{- include "moshi.downloadOf" (list . "download" "") }}
+{{- with .Values.engine.settings.ENGINE_STT_CHECKPOINT }}
+{{ include "moshi.downloadOf" (list $ "download-stt" .) }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Of (list root name checkpoint): the engine's own where none is named. */}}
+{{- define "moshi.downloadOf" -}}
+{{- $name := index . 1 -}}{{- $checkpoint := index . 2 -}}
+{{- with index . 0 -}}
+- name: {{ $name }}
   image: {{ include "moshi.image" (list . .Values.engine.image) }}
   imagePullPolicy: {{ .Values.engine.image.pullPolicy }}
-  args: [download]
+  args: [download{{ with $checkpoint }}, {{ . | quote }}{{ end }}]
   env:
     {{- include "moshi.engineSource" . | nindent 4 }}
     {{- include "moshi.secrets" (list . (list "HF_TOKEN") true) | trim | nindent 4 }}

@@ -54,6 +54,7 @@
     {{- if .Values.page.enabled }}
     {{- include "moshi.secrets" (list . (list "WORKER_CALL_SECRET") .Values.page.callsCheckedUpstream) | trim | nindent 4 }}
     {{- end }}
+    {{- include "moshi.secrets" (list . (list "WORKER_LLM_KEY" "WORKER_STT_KEY" "WORKER_TTS_KEY") true) | trim | nindent 4 }}
     {{- with include "moshi.settings" .Values.worker.settings | trim }}{{ . | nindent 4 }}{{ end }}
     {{- with .Values.worker.extraEnv }}{{ toYaml . | nindent 4 }}{{ end }}
   startupProbe:
@@ -61,9 +62,9 @@
     periodSeconds: 2
     timeoutSeconds: 5
     failureThreshold: 90
-  # 503 while LiveKit is out of reach.
+  # 503 while LiveKit or the engine is out of reach, and while it drains.
   readinessProbe:
-    httpGet: {path: /, port: health}
+    httpGet: {path: /readyz, port: metrics}
     periodSeconds: 5
     timeoutSeconds: 5
     failureThreshold: 3
