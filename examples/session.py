@@ -7,38 +7,19 @@ import wave
 
 import aiohttp
 
-FRAME_BYTES = 2 * 1920  # 80 ms of 16-bit samples, mono, at 24 kHz
-HEADER_BYTES = 16  # of each answer: the number of its frame, times, flags
-SILENCE = bytes(25 * FRAME_BYTES)
-
 
 async def converse(url: str, said: str, heard: str) -> None:
-    """Speak one recording in real time, write what comes back."""
-    with wave.open(said) as recording:
-        pcm = recording.readframes(recording.getnframes()) + SILENCE
-    whole = len(pcm) // FRAME_BYTES * FRAME_BYTES
-    frames = [pcm[at : at + FRAME_BYTES] for at in range(0, whole, FRAME_BYTES)]
-    answers: list[bytes] = []
-    async with aiohttp.ClientSession() as http, http.ws_connect(f"{url}/v1/session?seed=1") as socket:
-        speaking = asyncio.create_task(speak(socket, frames))
-        async for message in socket:
-            if message.type is aiohttp.WSMsgType.BINARY:
-                answers.append(message.data[HEADER_BYTES:])
-                if len(answers) == len(frames):
-                    await socket.send_str('{"type": "end"}')
-            elif (event := json.loads(message.data))["type"] == "text":
-                print(event["piece"], end="", flush=True)
-        await speaking
-    with wave.open(heard, "wb") as file:
-        file.setparams((1, 2, 24_000, 0, "NONE", ""))
-        file.writeframes(b"".join(answers))
-
-
-async def speak(socket: aiohttp.ClientWebSocketResponse, frames: list[bytes]) -> None:
-    """As a microphone would."""
-    for frame in frames:
-        await socket.send_bytes(frame)
-        await asyncio.sleep(0.08)
+    """Speak one recording, 16 bits, mono, 24 kHz, and two seconds of silence; write what comes back."""
+    with wave.open(said) as microphone, wave.open(heard, "wb") as speakers:
+        speakers.setparams(microphone.getparams())
+        async with aiohttp.ClientSession() as http, http.ws_connect(f"{url}/v1/session?seed=1") as socket:
+            for _ in range(microphone.getnframes() // 1920 + 25):  # frames of 80 ms
+                await socket.send_bytes(microphone.readframes(1920).ljust(3840, b"\0"))
+                while (message := await socket.receive()).type is aiohttp.WSMsgType.TEXT:
+                    print(json.loads(message.data).get("piece", ""), end="", flush=True)
+                speakers.writeframes(message.data[16:])  # behind the number of its frame, times, flags
+                await asyncio.sleep(0.08)  # a microphone would send without waiting for the answer
+            await socket.send_json({"type": "end"})
 
 
 asyncio.run(converse(*sys.argv[1:]))

@@ -6,8 +6,11 @@ from dataclasses import replace
 
 from livekit.agents import AutoSubscribe, JobContext
 
-from worker import logs
+from worker import dispatches, logs
 from worker.conversation import session_parameters
+from worker.hybrid.call import HybridCall
+from worker.hybrid.make import make_call
+from worker.modes import Mode, mode_in
 from worker.phones.keypad import Keys
 from worker.phones.keys import parse_keys
 from worker.phones.switchboard import LiveKitSwitchboard, hang_up_those_left_in
@@ -16,7 +19,8 @@ from worker.room.call import NOTHING_LOST, Call, CallLimits, CallManner
 from worker.room.grace import grace_in
 from worker.room.reasons import Reason, is_for_good
 from worker.room.returning import Returning
-from worker.settings import WorkerSettings, open_engine
+from worker.room.wishes import FIRST_CALLER_S, Wishes
+from worker.settings import WorkerSettings, captions_in, open_engine
 from worker.watching.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -31,6 +35,13 @@ async def entrypoint(context: JobContext) -> None:
     watch = await Watch.begin(call_id)
     async with watch.joining():
         await context.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE)
+    async with watch.beginning():
+        await _begin(context, settings, call_id, returning, watch)
+
+
+async def _begin(
+    context: JobContext, settings: WorkerSettings, call_id: str, returning: Returning | None, watch: Watch
+) -> None:
     logs.hide_names_in(context.room)
     engine = open_engine(settings)
     if await context.room.sid != context.job.room.sid:
@@ -48,25 +59,39 @@ async def entrypoint(context: JobContext) -> None:
     welcome = welcome_in(settings)
     transfer_to = settings.worker_transfer_to
     switchboard = LiveKitSwitchboard(lambda: context.api, context.room.name, call_id, transfer_to)
-    call = Call(
-        call_id,
-        context.room,
-        engine,
-        # Whoever is not there has been there.
-        replace(limits, arrival_s=grace_s) if returning else limits,
-        session_parameters.from_metadata(returning.metadata if returning else context.job.metadata),
-        returning.resume if returning else NOTHING_LOST,
-        manner=CallManner(
-            settings.worker_room_policy,
-            settings.worker_half_duplex,
-            # Whoever is there has been welcomed.
-            replace(welcome, known=frozenset(context.room.remote_participants)) if returning else welcome,
-            notice_in(settings),
-            keeping_in(settings),
-            keys=Keys(parse_keys(settings.worker_dtmf), switchboard),
-        ),
-        diary=watch.diary,
-    )
+    metadata, anew = dispatches.read(returning.metadata if returning else context.job.metadata)
+    here = frozenset(context.room.remote_participants)
+    wanted = session_parameters.from_metadata(metadata)
+    if returning:
+        # Whoever is not there has been there, and whoever is has been welcomed.
+        limits = replace(limits, arrival_s=grace_s)
+        welcome = replace(welcome, known=here)
+    elif anew:
+        welcome = replace(welcome, lost=here)
+    wishes = Wishes.of(wanted, context.room.metadata, FIRST_CALLER_S)
+    mode = mode_in(metadata, settings.worker_mode)
+    if mode is Mode.MOSHI:
+        call: Call | HybridCall = Call(
+            call_id,
+            context.room,
+            engine,
+            limits,
+            wishes,
+            returning.resume if returning else NOTHING_LOST,
+            manner=CallManner(
+                settings.worker_room_policy,
+                settings.worker_half_duplex,
+                welcome,
+                notice_in(settings),
+                keeping_in(settings),
+                keys=Keys(parse_keys(settings.worker_dtmf), switchboard),
+                awaited=returning.caller if returning else "",
+                captions=captions_in(settings),
+            ),
+            diary=watch.diary,
+        )
+    else:
+        call = make_call(mode, call_id, context.room, settings, wishes.by_app, limits, welcome, watch.diary)
 
     async def run() -> None:
         reason = Reason.FAILED
@@ -77,8 +102,12 @@ async def entrypoint(context: JobContext) -> None:
             raise
         finally:
             await engine.close()
-            if is_for_good(reason, are_brought_back=settings.engine_admin_socket is not None):
+            are_brought_back = settings.engine_admin_socket is not None and call.is_held
+            if is_for_good(reason, are_brought_back=are_brought_back):
                 await hang_up_those_left_in(context.room, switchboard)
+                # One that failed may go on with another worker. Who was told that it is over is to hear no more.
+                if reason is not Reason.FAILED and context.room.remote_participants:
+                    await dispatches.withdraw(context.api, context.room.name, call_id)
             # Not after the last word of it is sent: a collector may be slow.
             context.shutdown(reason)
             await watch.close()

@@ -20,8 +20,6 @@ def set_up(log_format: LogFormat) -> None:
     be_discreet()
     logging.getLogger("livekit").setLevel(logging.WARNING)
     logging.getLogger("livekit.agents").setLevel(logging.INFO)
-    # Each look at the numbers would be a line.
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
 
 
 def is_news(record: logging.LogRecord) -> bool:
@@ -30,9 +28,13 @@ def is_news(record: logging.LogRecord) -> bool:
 
 
 def be_discreet() -> None:
-    """Whoever set up the log of this process: nothing private goes into it from now on."""
+    """Whoever set up the log of this process: nothing private goes into it from now on.
+
+    Nor a line for each look at health or numbers.
+    """
     for handler in logging.getLogger().handlers:
         handler.addFilter(_discreet)
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
 
 
 def hide_names_in(room: rtc.Room) -> None:

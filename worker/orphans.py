@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -13,8 +14,10 @@ from livekit.protocol.models import Room
 from engine.admin import EngineAdmin
 from engine.admin_protocol import Orphan
 from engine.errors import AlreadyClaimed, EngineError, EngineUnreachable, SessionGone, SettingError
+from worker.phones.switchboard import hang_up_those_alone_in
 from worker.room.returning import Returning, call_of
 from worker.settings import LiveKitSettings, WorkerSettings
+from worker.signs import attributes
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +64,10 @@ class Orphans:
             settings = WorkerSettings.load()
             if settings.engine_admin_socket is not None:
                 self._watching = asyncio.create_task(self._watch(settings.engine_admin_socket, settings))
+
+    def cares_for(self, room: str) -> bool:
+        """Whether a call of this room is about to be brought back."""
+        return any(name == room for name, _identity in self._lost)
 
     async def stop(self) -> None:
         """Take care of no more."""
@@ -117,7 +124,7 @@ class Orphans:
             async with asyncio.timeout(max(orphan.left_s for orphan in lost.values())):
                 await asyncio.sleep(MOMENT_S)
                 await self._no_job(room_name, identity)
-                found = await _find(livekit, room_name, self._agent_name, call)
+                found = await _find(livekit, room_name, self._agent_name, identity)
         except TimeoutError:
             return
         finally:
@@ -129,6 +136,7 @@ class Orphans:
         if self._too_often(call):
             log.error("a call loses every job that it gets, and gets no more", extra={"call": call})
             self._count("given_up")
+            await hang_up_those_alone_in(room_name, livekit, call)
             return
         resume = {}
         for orphan in lost.values():
@@ -138,10 +146,10 @@ class Orphans:
         if not resume:
             return
         log.info("a lost call goes on", extra={"call": call})
-        room, metadata = found
         self._launched.append((asyncio.get_running_loop().time(), call))
         try:
-            await self._launch(room, identity, Returning(call, resume, metadata))
+            returning = Returning(call, resume, found.metadata, found.caller)
+            await self._launch(found.room, identity, returning)
         except Exception:
             # What launches is not ours and may raise anything.
             log.exception("a lost call got no job", extra={"call": call})
@@ -162,8 +170,17 @@ class Orphans:
             await asyncio.sleep(POLL_S)
 
 
-async def _find(livekit: api.LiveKitAPI, name: str, agent_name: str, call: str) -> tuple[Room, str] | None:
-    """The room, and the metadata of the call's dispatch, if an agent is still wanted there.
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A room in which an agent is wanted, the metadata of the call's dispatch, and whom it listened to."""
+
+    room: Room
+    metadata: str
+    caller: str
+
+
+async def _find(livekit: api.LiveKitAPI, name: str, agent_name: str, identity: str) -> _Found | None:
+    """The room of the call of this agent, if one is still wanted there.
 
     Joining a room that is closed would make a new one.
     """
@@ -173,14 +190,26 @@ async def _find(livekit: api.LiveKitAPI, name: str, agent_name: str, call: str) 
             room = next(iter((await livekit.room.list_rooms(asked)).rooms), None)
             if room is None:
                 return None
+            shown = await _shown(livekit, name, identity)
+            caller = "" if shown is None else shown.attributes.get(attributes.CALLER, "")
             if not agent_name:
-                return room, ""
+                return _Found(room, "", caller)
             dispatches = await livekit.agent_dispatch.list_dispatch(name)
             ours = [dispatch for dispatch in dispatches if dispatch.agent_name == agent_name]
-            # LiveKit ends a job whose dispatch is deleted as one whose connection is lost.
-            return (room, _metadata(ours, call)) if ours else None
+            # LiveKit ends a job whose dispatch is deleted as one whose connection is lost, and shows it no
+            # more. A server that was started again has forgotten every dispatch, and still shows the agent.
+            if not ours and shown is None:
+                return None
+            return _Found(room, _metadata(ours, call_of(identity)), caller)
         except (aiohttp.ClientError, api.TwirpError, TimeoutError):
             await asyncio.sleep(POLL_S)
+
+
+async def _shown(livekit: api.LiveKitAPI, room: str, agent: str) -> api.ParticipantInfo | None:
+    """This agent as the room shows it: for 20 s after it was killed."""
+    asked = api.ListParticipantsRequest(room=room)
+    people = (await livekit.room.list_participants(asked)).participants
+    return next((person for person in people if person.identity == agent), None)
 
 
 def _metadata(dispatches: list[api.AgentDispatch], call: str) -> str:

@@ -10,7 +10,10 @@ from livekit.agents import AssignmentTimeoutError, JobRequest
 
 from engine.client import EngineClient, SeatCount
 from engine.errors import EngineError, SessionError, SettingError
+from worker import dispatches
 from worker.conversation import session_parameters
+from worker.hybrid import stack
+from worker.modes import Mode, mode_in
 from worker.privacy import notice_in
 from worker.settings import WorkerSettings, open_engine
 from worker.signs import attributes
@@ -54,9 +57,12 @@ class Seats:
         """Whether it did when it was last asked."""
         self._engine: EngineClient | None = None
         self._watching: asyncio.Task[None] | None = None
+        self.free = 0
+        """How many seats it had left then."""
         # Until the engine has said how full it is: a first report of a full worker would stand for seconds.
         self._load = 0.0
         self._shown = attributes.at_once()
+        self._settings: WorkerSettings | None = None
 
     def start(self) -> None:
         """Begin to watch the engine that the environment names; if it names none, give up."""
@@ -69,6 +75,7 @@ class Seats:
             log.error("no engine to take calls for", extra={"detail": str(error)})
             self._watching = asyncio.create_task(self._give_up())
         else:
+            self._settings = settings
             self._shown = attributes.at_once(notice_in(settings))
             self._watching = asyncio.create_task(self.watch(engine))
 
@@ -108,11 +115,12 @@ class Seats:
 
     async def _ask(self, engine: EngineClient) -> float:
         try:
-            load = load_of(await engine.seats())
+            count = await engine.seats()
+            self.free = count.seats - count.in_calls - count.reserved
             self.engine_answers = True
-            return load
+            return load_of(count)
         except (EngineError, LookupError, TypeError, ValueError) as gone:
-            self.engine_answers = False
+            self.engine_answers, self.free = False, 0
             if self._load != FULL_LOAD:
                 log.error("no more calls", extra={"detail": str(gone)})
             return FULL_LOAD
@@ -125,15 +133,18 @@ class Seats:
         if self._engine is None:
             await request.reject(terminate=False)
             return _NO_ENGINE
+        metadata, _ = dispatches.read(request.job.metadata)
         try:
-            session_parameters.from_metadata(request.job.metadata)
-        except SessionError as fault:
+            session_parameters.from_metadata(metadata)
+            mode = self._mode_in(metadata)
+        except (SessionError, SettingError) as fault:
             log.error("call refused", extra={"call": request.id, "reason": fault.code, "detail": str(fault)})
             # No other worker would make more of it.
             await request.reject(terminate=True)
             return fault.code
         try:
-            await self._engine.reserve(request.id, RESERVED_S)
+            if mode is not Mode.PIPELINE:
+                await self._engine.reserve(request.id, RESERVED_S)
         except EngineError as refusal:
             log.warning(
                 "call refused",
@@ -143,7 +154,7 @@ class Seats:
             return refusal.code
         try:
             # Everybody in the room can read this.
-            await request.accept(name=AGENT_NAME, attributes=self._shown)
+            await request.accept(name=AGENT_NAME, attributes=self._shown | attributes.of_mode(mode))
         except AssignmentTimeoutError:
             log.warning(
                 "LiveKit gave an accepted call to nobody or somebody else", extra={"call": request.id}
@@ -152,3 +163,11 @@ class Seats:
                 await self._engine.release(request.id)
             return _GIVEN_AWAY
         return ACCEPTED
+
+    def _mode_in(self, metadata: str) -> Mode:
+        """Raises SessionError where there is no such mode, SettingError where it cannot be had here."""
+        if self._settings is None:
+            return mode_in(metadata, Mode.MOSHI)
+        mode = mode_in(metadata, self._settings.worker_mode)
+        stack.check(self._settings, mode)
+        return mode

@@ -20,12 +20,42 @@ from worker.room.returning import Returning
 from worker.seats import AGENT_NAME, Seats
 from worker.settings import HealthSettings, WorkerSettings
 from worker.signs.attributes import at_once
+from worker.stranded import Stranded
 from worker.tokens import agent_token
+from worker.watching.readiness import Readiness, answering
 from worker.watching.worker_metrics import WorkerMetrics
 
 HEALTH_PORT = 8081
 
 _health = HealthSettings()
+
+
+class Server(AgentServer):
+    """LiveKit's, which also says whether calls should be sent to it."""
+
+    is_known = False
+    """LiveKit has taken its registration, at least once."""
+    # Theirs: aclose asks for it, also where run has not come so far.
+    _close_future = None
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether LiveKit has it now."""
+        return self.is_known and not (self._connecting or self._connection_failed)
+
+    def know(self, *_: object) -> None:
+        """Say that LiveKit has taken its registration."""
+        self.is_known = True
+
+    async def run(self, *, devmode: bool = False, unregistered: bool = False) -> None:
+        """Theirs. Raises OSError as well where there is no place for the numbers."""
+        readiness = Readiness(
+            registered=lambda: self.is_registered,
+            draining=lambda: self.draining,
+            engine_answers=lambda: seats.engine_answers,
+        )
+        async with answering(_health.worker_host, _health.worker_metrics_port, readiness):
+            await super().run(devmode=devmode, unregistered=unregistered)
 
 
 async def announce() -> None:
@@ -43,7 +73,7 @@ async def give_up() -> None:
 
 metrics = WorkerMetrics()
 seats = Seats(announce, give_up, metrics.offered)
-server = AgentServer(
+server = Server(
     job_executor_type=JobExecutorType.PROCESS,
     # The framework reckons with offers in flight and refuses callers while seats are free.
     load_threshold=math.inf,
@@ -53,10 +83,10 @@ server = AgentServer(
     port=ServerEnvOption(dev_default=0, prod_default=HEALTH_PORT)
     if _health.worker_port is None
     else _health.worker_port,
-    prometheus_port=_health.worker_metrics_port,
 )
 server.rtc_session(entrypoint, on_request=seats.answer)
 server.on("worker_started", seats.start)
+server.on("worker_registered", server.know)
 
 
 async def launch(room: Room, identity: str, returning: Returning) -> None:
@@ -73,12 +103,22 @@ def lives(room: str, identity: str) -> bool:
     )
 
 
+def is_ours(room: str) -> bool:
+    """Whether a job of ours is in this room, or about to be."""
+    return orphans.cares_for(room) or any(job.job.room.name == room for job in server.active_jobs)
+
+
 orphans = Orphans(launch, lives, stays=lambda: not server.draining, count=metrics.brought_back)
 server.on("worker_started", orphans.start)
+stranded = Stranded(
+    is_ours, free=lambda: seats.free, stays=lambda: not server.draining, count=metrics.brought_back
+)
+server.on("worker_started", stranded.start)
+server.on("worker_registered", stranded.registered)
 metrics.watch(
     calls=lambda: len(server.active_jobs),
     engine_answers=lambda: seats.engine_answers,
-    livekit_answers=lambda: not (server._connecting or server._connection_failed),
+    livekit_answers=lambda: server.is_registered,
     draining=lambda: server.draining,
 )
 retention = Retention()

@@ -44,7 +44,7 @@ async def _serve(settings: WorkerSettings, *, drains: bool) -> None:
     async with _engine(settings) as (settings, engine_lost), AsyncExitStack() as until_the_end:
         os.environ.update(settings.to_environment() | _WITHOUT_TURN_DETECTOR)
         # Here and not above: an AgentServer reads the environment when it is built.
-        from worker.server import metrics, orphans, retention, seats, server
+        from worker.server import metrics, orphans, retention, seats, server, stranded
 
         calls = await until_the_end.enter_async_context(listening(metrics))
         os.environ[CALLS_SOCKET] = str(calls)
@@ -63,6 +63,7 @@ async def _serve(settings: WorkerSettings, *, drains: bool) -> None:
                 await _first(running, engine_lost, stop_now.wait(), server.drain(timeout=None))
         finally:
             await retention.stop()
+            await stranded.stop()
             await orphans.stop()
             await seats.stop()
             await server.aclose()

@@ -1,5 +1,6 @@
 """Every setting of the worker, once: environment, `.env.local`, options of the commands, docs/settings.md."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -15,6 +16,8 @@ from engine.peers import parse_peers
 from engine.settings import ENV_PREFIX as ENGINE_PREFIX
 from engine.settings import NAMES as ENGINE_NAMES
 from engine.settings import checked_peers
+from engine.transcript_client import TranscriptClient
+from worker.modes import Mode
 from worker.phones.e164 import checked_prefixes
 from worker.phones.keys import KeyAction, checked_target, parse_keys
 from worker.room.disclosure import Disclosure
@@ -73,12 +76,14 @@ class HealthSettings(BaseSettings):
     model_config = FROM_ENVIRONMENT
 
     worker_host: str = "127.0.0.1"
-    """Address of the health check: there `GET /` is 200 while the worker is connected to LiveKit."""
+    """Address of the health check: there `GET /` is 503 once the worker has given up on LiveKit, and 200
+    while it still tries. Whether calls should come here, `WORKER_METRICS_PORT` says."""
     worker_port: int | None = Field(default=None, ge=0, le=65535)
     """Port of the health check; unset: 8081 for `start`, any free one for `dev`."""
     worker_metrics_port: int | None = Field(default=None, ge=0, le=65535)
-    """Port of `/metrics`, the worker's [own numbers](metrics.md#the-worker), at the address of the health
-    check; unset: there is none; 0 takes a free one."""
+    """Port of `/metrics`, the worker's [own numbers](metrics.md#the-worker), and of `/readyz`, 200 while
+    calls should come here: LiveKit has its registration, its engine answers, and it is not draining; else
+    503 and why. At the address of the health check; unset: there is none; 0 takes a free one."""
 
 
 class WebSettings(BaseSettings):
@@ -201,7 +206,7 @@ class LengthSettings(BaseSettings):
 
     model_config = FROM_ENVIRONMENT
 
-    worker_max_call_seconds: float = Field(default=3600.0, gt=0)
+    worker_max_call_seconds: float = Field(default=3600.0, gt=0, le=31_536_000)
     """A call is ended after this time; a line on `lk.transcription` says so 60 s before."""
 
 
@@ -209,12 +214,67 @@ class SipSettings(LiveKitSettings, DialSettings, LengthSettings):
     """What `python -m worker sip` runs with."""
 
 
+class ModeSettings(BaseSettings):
+    """Who answers, and the models of an LLM's answer."""
+
+    model_config = FROM_ENVIRONMENT
+
+    worker_mode: Mode = Mode.MOSHI
+    """[Who answers](hybrid.md): `moshi`, `hybrid`, `pipeline`, unless a dispatch says otherwise. The last two
+    need what follows."""
+    worker_instructions: str = "You help on the phone. Answer in one or two short sentences."
+    """What the LLM is told before the conversation."""
+    worker_llm_url: str | None = None
+    """The LLM, behind OpenAI's HTTP interface: `http://host:11434/v1`."""
+    worker_llm_model: str = ""
+    """What that server calls it."""
+    worker_llm_key: SecretStr | None = None
+    """What that server wants to see."""
+    worker_stt_url: str | None = None
+    """The recogniser, behind OpenAI's HTTP interface."""
+    worker_stt_model: str = "whisper-1"
+    """What that server calls it."""
+    worker_stt_language: str = ""
+    """The callers' language, as `de`; unset: the recogniser finds out."""
+    worker_stt_key: SecretStr | None = None
+    """What that server wants to see."""
+    worker_tts_url: str | None = None
+    """The voice, behind OpenAI's HTTP interface. It has to send `pcm` at 24 kHz, or say what it sends."""
+    worker_tts_model: str = "tts-1"
+    """What that server calls it."""
+    worker_tts_voice: str = "alloy"
+    """Which of its voices."""
+    worker_tts_key: SecretStr | None = None
+    """What that server wants to see."""
+    worker_mcp_servers: str = ""
+    """Where the LLM finds its tools: addresses of MCP servers, separated by commas; unset: it has none."""
+    worker_bridge_seconds: float = Field(default=2.0, ge=0, le=60)
+    """For so long Moshi may speak in mode `hybrid` while an answer is on its way."""
+
+    @property
+    def lacks(self) -> list[str]:
+        """The names of what an LLM's answer needs, and is unset."""
+        needed = ("worker_llm_url", "worker_llm_model", "worker_stt_url", "worker_tts_url")
+        return [name.upper() for name in needed if not getattr(self, name)]
+
+    @property
+    def mcp_addresses(self) -> list[str]:
+        """Those of the MCP servers."""
+        return [url for part in self.worker_mcp_servers.split(",") if (url := part.strip())]
+
+
 SET_BY_COMMAND = ("engine_log_format",)
 """What nobody sets: it follows from the command."""
 
 
 class WorkerSettings(
-    LiveKitSettings, HealthSettings, WebSettings, LengthSettings, PrivacySettings, PhoneSettings
+    LiveKitSettings,
+    HealthSettings,
+    WebSettings,
+    LengthSettings,
+    PrivacySettings,
+    PhoneSettings,
+    ModeSettings,
 ):
     """The engine, and the calls."""
 
@@ -239,7 +299,7 @@ class WorkerSettings(
     """Device of the engine that the worker starts."""
     engine_log_format: LogFormat | None = None
     """Log lines of the engine that the worker starts: as its own."""
-    worker_grace_seconds: float = Field(default=15.0, ge=0)
+    worker_grace_seconds: float = Field(default=15.0, ge=0, le=86_400)
     """For so long a caller who is gone may come back to the conversation: a reload, another network. Less in
     rooms that close sooner by themselves: it stays 2 s below a room's departure timeout. 0: whoever is gone
     has hung up."""
@@ -249,6 +309,9 @@ class WorkerSettings(
     worker_idle_seconds: float = Field(default=0.0, ge=0)
     """A caller who has said nothing for so long is hung up on; a line on `lk.transcription` says so 30 s
     before, or at half of the time. 0: nobody is."""
+    worker_captions: bool = False
+    """What callers say appears on `lk.transcription` under their identities, by the engine's [speech to
+    text](transcribe.md), where it has one."""
     worker_half_duplex: bool = False
     """While the model can be heard, and 0.4 s longer, it hears silence. For loudspeakers whose echo nobody
     takes out: it would talk to itself. Nobody can interrupt it then."""
@@ -285,6 +348,14 @@ def open_engine(settings: WorkerSettings) -> EngineClient:
         settings.engine_token.get_secret_value() if settings.engine_token else None,
         parse_peers(settings.engine_peers),
     )
+
+
+def captions_in(settings: WorkerSettings) -> Callable[[], TranscriptClient] | None:
+    """How callers are written down; None: they are not."""
+    url, token = settings.engine_url, settings.engine_token
+    if not settings.worker_captions or url is None:
+        return None
+    return lambda: TranscriptClient(url, token.get_secret_value() if token else None)
 
 
 def _plain(value: object) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from deploy.stack import free_port as free_port
@@ -85,5 +85,16 @@ def get(url: str) -> str | None:
     try:
         with urlopen(url, timeout=5) as answer:
             return str(answer.read().decode())
+    except (URLError, OSError):
+        return None
+
+
+def status_and_text(url: str) -> tuple[int, str] | None:
+    """What is there, an error too; None while nobody answers."""
+    try:
+        with urlopen(url, timeout=5) as answer:
+            return answer.status, str(answer.read().decode())
+    except HTTPError as refused:
+        return refused.code, refused.read().decode()
     except (URLError, OSError):
         return None

@@ -1,6 +1,7 @@
-"""The examples of the session protocol, as somebody runs them who has copied them."""
+"""The examples of sessions, as somebody runs them who has copied them."""
 
 import asyncio
+import os
 import sys
 import wave
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.end_to_end.processes import ROOT
+from tests.end_to_end.processes import ROOT, free_port
 from tests.end_to_end.sounds import keyed_phrases, share
 from tests.lacking import lacking
 
@@ -18,6 +19,7 @@ TONE_HZ = 700
 EXAMPLES = ROOT / "examples"
 ROLLDOWN = ROOT / "worker" / "page" / "node_modules" / ".bin" / "rolldown"
 """What builds the page makes JavaScript of TypeScript for a Node that does not run it."""
+PIPECAT = ROOT / ".pipecat"
 TIMEOUT_S = 90
 
 
@@ -30,10 +32,13 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-async def run(*command: object) -> str:
+async def run(*command: object, **environment: str) -> str:
     """Its output, once it has ended well."""
     process = await asyncio.create_subprocess_exec(
-        *map(str, command), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *map(str, command),
+        env=os.environ | environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     try:
         output, errors = await asyncio.wait_for(process.communicate(), TIMEOUT_S)
@@ -66,3 +71,19 @@ async def test_python_and_typescript_hold_the_same_conversation(
     assert [text.strip() for text in words] == ["I hear you."] * 2
     assert share(recorded(ours), TONE_HZ) > 0.6
     assert np.array_equal(recorded(ours), recorded(theirs)), "one seed, one sound, one answer"
+
+
+async def test_a_client_of_pipecat_talks_with_the_bot_of_the_example(
+    engine_port: int, said: Path, tmp_path: Path
+) -> None:
+    if not PIPECAT.is_dir():
+        lacking(f"{PIPECAT} is missing: make setup")
+    port, heard = free_port(), tmp_path / "pipecat.wav"
+    environment = {"PYTHONPATH": str(PIPECAT), "ENGINE_URL": f"ws://127.0.0.1:{engine_port}"}
+    caller = ROOT / "tests" / "end_to_end" / "pipecat_caller.py"
+    _, words = await asyncio.gather(
+        run(sys.executable, EXAMPLES / "pipecat_bot.py", "127.0.0.1", port, **environment),
+        run(sys.executable, caller, f"ws://127.0.0.1:{port}", said, heard, **environment),
+    )
+    assert words.strip() == "I hear you."
+    assert share(recorded(heard), TONE_HZ) > 0.6

@@ -10,18 +10,19 @@ from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanag
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from socket import SHUT_RDWR
+from socket import SHUT_RDWR, SOCK_DGRAM
 from types import MappingProxyType
 
 import numpy as np
 import pytest
 from livekit import api, rtc
 from livekit.rtc import SimulateScenarioKind as Scenario
+from pydantic import SecretStr
 
 from engine.client import EngineClient, EngineSession
 from engine.protocol import SessionRequest
 from engine.step.frames import SAMPLE_RATE
-from tests.end_to_end.conftest import PATIENCE_S
+from tests.end_to_end.conftest import KEY, PATIENCE_S, SECRET, livekit_binary, livekit_configuration
 from tests.end_to_end.processes import Running, free_port, get, python, running, wait_for
 from tests.end_to_end.scene import metrics, value, worker_call
 from tests.end_to_end.sounds import keyed_phrases, share
@@ -125,6 +126,11 @@ Open = Callable[..., AbstractAsyncContextManager[Agent]]
 @pytest.fixture
 def agent_in_a_room(livekit: LiveKitSettings, engine_port: int) -> Open:
     """Opens a room with an agent in it."""
+    return rooms_of(livekit, engine_port)
+
+
+def rooms_of(livekit: LiveKitSettings, engine_port: int) -> Open:
+    """The same, of any server."""
 
     @asynccontextmanager
     async def open_room(
@@ -339,3 +345,34 @@ async def test_a_caller_without_a_microphone_is_told_so(agent_in_a_room: Open) -
         (shown,) = (person.attributes for person in listener.remote_participants.values())
         assert shown["moshi.trouble"] == NO_MICROPHONE
         await listener.disconnect()
+
+
+async def test_a_livekit_server_that_is_killed_and_started_again_costs_a_moment(
+    engine_port: int, tmp_path: Path
+) -> None:
+    port, configuration = free_port(), tmp_path / "livekit.yaml"
+    configuration.write_text(livekit_configuration(port, free_port(SOCK_DGRAM)))
+    command = [livekit_binary(), "--config", str(configuration)]
+
+    def start(log: str) -> Running:
+        server = servers.enter_context(running(command, tmp_path / log))
+        wait_for(server, lambda: get(f"http://127.0.0.1:{port}/"))
+        return server
+
+    with ExitStack() as servers:
+        server = await asyncio.to_thread(start, "first.log")
+        livekit = LiveKitSettings(
+            livekit_url=f"ws://127.0.0.1:{port}", livekit_api_key=KEY, livekit_api_secret=SecretStr(SECRET)
+        )
+        async with rooms_of(livekit, engine_port)() as agent, agent.caller() as caller:
+            assert await echoed(caller)
+            back = [asyncio.Event() for _ in range(2)]
+            agent.room.once("reconnected", back[0].set)
+            caller.room.once("reconnected", back[1].set)
+            server.process.kill()
+            await asyncio.to_thread(server.process.wait)
+            await asyncio.to_thread(start, "second.log")
+            async with asyncio.timeout(PATIENCE_S):
+                await asyncio.gather(*(each.wait() for each in back))
+            assert await echoed(caller)
+            assert agent.engine.opened == ["new"]

@@ -14,7 +14,16 @@ import pytest
 
 from engine.client import EngineClient
 from tests.end_to_end.conftest import PATIENCE_S, environment, livekit_server
-from tests.end_to_end.processes import START_TIMEOUT_S, Running, free_port, get, python, running, wait_for
+from tests.end_to_end.processes import (
+    START_TIMEOUT_S,
+    Running,
+    free_port,
+    get,
+    python,
+    running,
+    status_and_text,
+    wait_for,
+)  # fmt: skip
 from tests.end_to_end.redis import redis
 from tests.end_to_end.sounds import keyed_phrases, share
 from worker.caller.caller import Caller, new_room
@@ -37,6 +46,7 @@ class Node:
     engine_url: str
     worker: Running
     health_url: str
+    ready_url: str
 
     async def taken(self) -> int:
         """Seats of the engine that are in calls."""
@@ -75,11 +85,13 @@ def two_nodes(folder: Path) -> Iterator[list[Node]]:
             wait_for(engine, partial(get, f"{url.replace('ws:', 'http:')}/readyz"), 2 * START_TIMEOUT_S)
         nodes = []
         for server, engine, url in zip(servers, engines, urls, strict=True):
-            livekit, health = server.model_copy(update={"livekit_agent_name": AGENT}), free_port()
-            ports = {"WORKER_PORT": str(health), "WORKER_WEB_PORT": "0"}
+            livekit = server.model_copy(update={"livekit_agent_name": AGENT})
+            health, numbers = free_port(), free_port()
+            ports = {"WORKER_PORT": str(health), "WORKER_WEB_PORT": "0", "WORKER_METRICS_PORT": str(numbers)}
             settings = environment(livekit) | ports | {"ENGINE_URL": url}
             worker = start(f"worker-{health}", python("worker", "start"), **settings)
-            nodes.append(Node(livekit, engine, url, worker, f"http://127.0.0.1:{health}"))
+            addresses = (f"http://127.0.0.1:{health}", f"http://127.0.0.1:{numbers}/readyz")
+            nodes.append(Node(livekit, engine, url, worker, *addresses))
         for node in nodes:
             wait_for(node.worker, partial(_registered, node.worker), 2 * START_TIMEOUT_S)
         yield nodes
@@ -146,6 +158,8 @@ async def test_calls_take_every_seat_of_two_servers_and_one_half_is_emptied_with
             first.worker.ask_to_stop()
             first.engine.ask_to_stop()
             wait_for(first.worker, lambda: "draining worker" in first.worker.said())
+            assert status_and_text(first.ready_url) == (503, "draining: it takes no new calls\n")
+            assert status_and_text(second.ready_url) == (200, "ready\n")
             comes = await Call.begin(first, [second])
             until_the_end.push_async_callback(comes.line.aclose)
             assert await stays.hears_itself()

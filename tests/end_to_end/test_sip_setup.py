@@ -1,6 +1,8 @@
 """Telephone numbers at a real LiveKit server with a real Redis. livekit-sip itself is not there."""
 
 import asyncio
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from tests.end_to_end.conftest import (
     environment,
     livekit_server,
 )
+from tests.end_to_end.processes import ROOT, python
 from tests.end_to_end.redis import redis
 from worker.cli import app
 from worker.phones.dialled import Dialled
@@ -99,6 +102,14 @@ def things(livekit: LiveKitSettings) -> Things:
 def test_what_a_file_says_is_so_once_and_again(joined: LiveKitSettings, file: Path) -> None:
     assert applied(joined, file) == ["created", "created", "created"]
     assert applied(joined, file) == ["unchanged", "unchanged", "unchanged"]
+    # As in a container, where the file is not.
+    done = subprocess.run(
+        python("worker", "sip", "setup", "/dev/stdin"),
+        env=os.environ | environment(joined) | PASSWORDS | {"PYTHONPATH": str(ROOT)},
+        input=FILE, capture_output=True, text=True, timeout=2 * PATIENCE_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[-1] for line in done.stdout.splitlines()] == ["unchanged"] * 3
     inbound, rule, outbound = things(joined)
     assert inbound is not None
     assert rule is not None

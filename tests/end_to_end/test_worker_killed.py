@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from livekit import api
 from livekit.rtc import SimulateScenarioKind
 
 from tests.end_to_end.conftest import PATIENCE_S, StartWorker
@@ -19,6 +20,8 @@ from tests.end_to_end.test_reconnects import Open
 from tests.end_to_end.test_reconnects import agent_in_a_room as agent_in_a_room
 from tests.worker.waiting import until
 from worker.caller.caller import Caller, new_room
+from worker.conversation.sentences import NEW
+from worker.dispatches import dispatch_again
 from worker.room.reasons import Reason
 from worker.settings import LiveKitSettings
 from worker.signs import attributes
@@ -135,6 +138,34 @@ async def test_a_call_whose_agent_is_sent_away_by_the_server_goes_on_in_another_
             await engine.brought_back(conversations[-1])
             assert await each_hears_themselves([caller])
             assert engine.sessions("call began") == conversations
+
+
+async def test_a_worker_that_comes_back_too_late_for_a_call_begins_another_one_in_its_room(
+    livekit: LiveKitSettings, start_worker: StartWorker, engine: Engine
+) -> None:
+    # Nobody tells these workers of what is lost, and nobody brings it back.
+    of_engine = {"ENGINE_URL": engine.settings["ENGINE_URL"]}
+    secret = livekit.livekit_api_secret.get_secret_value()
+    async with AsyncExitStack() as until_the_end:
+        with start_worker("start", "late", **of_engine) as worker:
+            (caller,) = await until_the_end.enter_async_context(calls(livekit, "late", 1))
+            (agent,) = caller.room.remote_participants
+            worker.process.kill()
+        server = api.LiveKitAPI(livekit.livekit_url, livekit.livekit_api_key, secret)
+        server = await until_the_end.enter_async_context(server)
+        before = await server.agent_dispatch.list_dispatch(caller.room.name)
+        # As the server does it 20 s later.
+        killed = api.RoomParticipantIdentity(room=caller.room.name, identity=agent)
+        await server.room.remove_participant(killed)
+        with ExitStack() as workers:
+            for _ in range(2):
+                late = start_worker("start", "late", **of_engine)
+                await asyncio.to_thread(workers.enter_context, late)
+            await until(lambda: NEW in [segment.text for segment in caller.segments], 2 * PATIENCE_S)
+            assert await each_hears_themselves([caller])
+            assert len(caller.room.remote_participants) == 1, "one of the two workers came, not both"
+            late_again = await dispatch_again(server, caller.room.name, "late", before, anew=True)
+            assert late_again is None, "a dispatch can be replaced once"
 
 
 async def test_a_worker_is_replaced_without_a_call_that_ends(

@@ -5,7 +5,8 @@ import os
 import re
 import signal
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,14 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.level import SPEECH_DB
-from tests.end_to_end.conftest import PATIENCE_S, StartWorker, environment
-from tests.end_to_end.processes import ROOT, free_port, get, python, running, wait_for
+from tests.end_to_end.conftest import (
+    PATIENCE_S,
+    StartWorker,
+    environment,
+    livekit_binary,
+    livekit_server,
+)  # fmt: skip
+from tests.end_to_end.processes import ROOT, free_port, get, python, running, status_and_text, wait_for
 from tests.end_to_end.sounds import keyed_phrases, share
 from worker.caller import sound_files
 from worker.caller.caller import SPEAKING_RATE, Caller, new_room
@@ -78,16 +85,43 @@ async def test_a_worker_with_an_engine_of_its_own_limits_calls_and_dev_ends_them
 async def test_livekits_own_command_runs_the_worker_too(
     livekit: LiveKitSettings, logs: Path, engine_port: int
 ) -> None:
-    settings = environment(livekit) | {"LIVEKIT_AGENT_NAME": "theirs", "WORKER_PORT": "0"}
+    numbers = free_port()
+    ports = {"WORKER_PORT": "0", "WORKER_METRICS_PORT": str(numbers)}
+    settings = environment(livekit) | ports | {"LIVEKIT_AGENT_NAME": "theirs"}
     command = python("livekit.agents", "start", str(ROOT / "worker" / "server.py"))
     engine = f"ws://127.0.0.1:{engine_port}"
     with running(command, logs / "theirs.log", **settings, ENGINE_URL=engine) as worker:
         wait_for(worker, lambda: "registered worker" in worker.said())
+        wait_for(worker, lambda: get(f"http://127.0.0.1:{numbers}/readyz"))
         room = new_room()
         async with Caller.join(calling(livekit, "theirs"), room) as caller:
             await caller.wait_for_agent(PATIENCE_S)
         assert "received job request" in worker.said()
         assert room not in worker.said(), "who calls is nobody's business"
+        assert "GET /" not in worker.said(), "a line for every look"
+
+
+def test_calls_should_come_while_livekit_has_the_worker_and_not_while_it_looks_for_livekit(
+    tmp_path: Path, engine_port: int
+) -> None:
+    health, numbers = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    ports = {"WORKER_PORT": health.rpartition(":")[2], "WORKER_METRICS_PORT": numbers.rpartition(":")[2]}
+    engine = {"ENGINE_URL": f"ws://127.0.0.1:{engine_port}"}
+    command, ready = python("worker", "start"), partial(status_and_text, f"{numbers}/readyz")
+    with ExitStack() as until_it_is_gone, ExitStack() as until_the_end:
+        livekit = until_it_is_gone.enter_context(livekit_server(tmp_path / "livekit"))
+        started = running(command, tmp_path / "worker.log", **environment(livekit) | ports | engine)
+        worker = until_the_end.enter_context(started)
+        wait_for(worker, lambda: ready() == (200, "ready\n"))
+        until_it_is_gone.close()
+        wait_for(worker, lambda: ready() == (503, "not registered at LiveKit\n"))
+        # Nobody kills a worker for that, and it finds a server that is there again.
+        assert status_and_text(f"{health}/") == (200, "OK")
+        assert get(f"{health}/worker")
+        again = [livekit_binary(), "--config", str(tmp_path / "livekit.yaml")]
+        until_the_end.enter_context(running(again, tmp_path / "again.log"))
+        wait_for(worker, lambda: ready() == (200, "ready\n"))
+        assert "GET /" not in worker.said(), "a line for every look"
 
 
 def test_livekits_own_command_ends_where_no_engine_is_named(livekit: LiveKitSettings, logs: Path) -> None:
@@ -163,17 +197,19 @@ def test_a_worker_whose_engine_cannot_start_says_so(livekit: LiveKitSettings, lo
         assert "Traceback" not in worker.said()
 
 
-def test_a_worker_whose_health_check_has_no_port_says_so(
-    livekit: LiveKitSettings, logs: Path, engine_port: int
+@pytest.mark.parametrize("setting", ["WORKER_PORT", "WORKER_METRICS_PORT"])
+def test_a_worker_whose_health_check_or_numbers_have_no_port_says_so(
+    livekit: LiveKitSettings, logs: Path, engine_port: int, setting: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        settings = environment(livekit) | {"WORKER_PORT": port, "LIVEKIT_AGENT_NAME": "second"}
+        ports = {"WORKER_PORT": "0"} | {setting: port}
+        settings = environment(livekit) | ports | {"LIVEKIT_AGENT_NAME": "second"}
         engine = f"ws://127.0.0.1:{engine_port}"
         with running(python("worker", "start"), logs / "second.log", **settings, ENGINE_URL=engine) as worker:
             assert worker.exit_code() == 2
             assert port in worker.said()
-            assert "choose another WORKER_PORT" in worker.said()
+            assert "choose another WORKER_PORT or WORKER_METRICS_PORT" in worker.said()
             assert "Traceback" not in worker.said()
 
 

@@ -1,12 +1,15 @@
 """Imports point one way, and each side can be installed without the other's libraries."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.lacking import lacking
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,13 +29,23 @@ LAYERS = (
         "engine.trim",
         "engine.latency_window",
     ),
-    ("engine.settings", "engine.client", "engine.admin_protocol", "engine.state", "engine.kernels"),
+    ("engine.transcript_protocol",),
+    (
+        "engine.settings",
+        "engine.client",
+        "engine.transcript_client",
+        "engine.admin_protocol",
+        "engine.state",
+        "engine.kernels",
+    ),
     ("engine.models", "engine.talk", "engine.admin"),
     ("engine.empty",),
     ("engine.checkpoint",),
     ("engine.step",),
+    ("engine.persona",),
     ("engine.service",),
     ("engine.device", "engine.memory", "engine.recordings", "engine.parrot.measure"),
+    ("engine.start_stt", "engine.start_personas"),
     ("engine.bench", "engine.library", "engine.quality", "engine.start"),
     ("engine.kernel_report", "engine.plan"),
     ("engine.cli_serve", "engine.parrot.build"),
@@ -40,6 +53,8 @@ LAYERS = (
     ("engine.__main__",),
 )
 HEIGHT = {unit: height for height, units in enumerate(LAYERS) for unit in units}
+
+PIPECAT = "worker.pipecat"
 
 WITHOUT_TORCH = (
     "engine",
@@ -72,6 +87,8 @@ WITHOUT_TORCH = (
     "engine.talk.playout",
     "engine.talk.screen",
     "engine.talk.sound_card",
+    "engine.transcript_client",
+    "engine.transcript_protocol",
     "engine.trim",
 )
 
@@ -121,10 +138,12 @@ def test_a_module_of_the_worker_takes_nothing_of_the_engine_that_needs_torch(mod
         assert imported.split(".")[0] != "torch", f"{module} imports torch"
 
 
-def import_without(library: str, names: list[str]) -> subprocess.CompletedProcess[str]:
+def import_without(library: str, names: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
     """Imports the modules where importing `library` fails, with a traceback that says who did it."""
     code = f"import sys; sys.modules[{library!r}] = None; import {', '.join(names)}"
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=os.environ | environment, capture_output=True, text=True
+    )
 
 
 def test_the_client_side_of_the_engine_imports_without_torch() -> None:
@@ -132,8 +151,19 @@ def test_the_client_side_of_the_engine_imports_without_torch() -> None:
     assert result.returncode == 0, result.stderr
 
 
-def test_the_whole_worker_imports_without_torch() -> None:
-    result = import_without("torch", [name for name in modules("worker") if not name.endswith("__main__")])
+def test_the_whole_worker_imports_without_torch_and_without_pipecat() -> None:
+    names = [name for name in modules("worker") if not name.endswith("__main__")]
+    result = import_without("torch", [name for name in names if not name.startswith(PIPECAT)])
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("library", ["torch", "livekit"])
+def test_the_service_for_pipecat_imports_without_torch_and_without_livekit(library: str) -> None:
+    apart = ROOT / ".pipecat"
+    if not apart.is_dir():
+        lacking(f"{apart} is missing: make setup")
+    names = [name for name in modules("worker") if name.startswith(PIPECAT)]
+    result = import_without(library, names, PYTHONPATH=str(apart))
     assert result.returncode == 0, result.stderr
 
 

@@ -110,5 +110,13 @@ def test_what_the_benchmark_plots_with_is_among_the_tools() -> None:
         assert requirement.specifier.contains(version), f"{requirement} but dev.txt has {version}: make lock"
 
 
+def test_pipecat_is_tried_at_a_version_that_its_extra_takes() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (asked,) = map(Requirement, extras["pipecat"])
+    apart = {pin.name: pin for pin in pins(ROOT / "deploy" / "requirements" / "pipecat.txt")}
+    version = str(apart[asked.name].specifier).removeprefix("==")
+    assert asked.specifier.contains(version), f"{asked} but pipecat.txt has {version}: make lock"
+
+
 def test_the_reference_is_the_version_that_parity_is_claimed_with() -> None:
     assert "moshi==0.2.13" in [str(pin) for pin in pins(ROOT / "deploy" / "requirements" / "reference.txt")]

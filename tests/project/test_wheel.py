@@ -86,9 +86,11 @@ def test_both_commands_are_installed(wheel: ZipFile) -> None:
     }
 
 
-def test_torch_and_livekit_are_asked_for_by_their_own_extra_only(metadata: Message) -> None:
-    assert metadata.get_all("Provides-Extra") == ["engine", "worker", "talk", "bench", "all"]
+def test_torch_livekit_and_pipecat_are_asked_for_by_their_own_extras_only(metadata: Message) -> None:
+    extras_told = {"engine", "worker", "hybrid", "pipecat", "talk", "bench", "all"}
+    assert set(metadata.get_all("Provides-Extra") or ()) == extras_told
     requirements = metadata.get_all("Requires-Dist") or []
     extras = {(line.split(";")[0].strip(), line.partition("extra == ")[2]) for line in requirements}
     assert {extra for name, extra in extras if name.startswith("torch")} == {'"engine"'}
-    assert {extra for name, extra in extras if name.startswith("livekit")} == {'"worker"'}
+    assert {extra for name, extra in extras if name.startswith("livekit")} == {'"worker"', '"hybrid"'}
+    assert {extra for name, extra in extras if name.startswith("pipecat")} == {'"pipecat"'}

@@ -10,12 +10,13 @@ import pytest
 from livekit import rtc
 
 from engine.client import EngineClient
-from engine.protocol import FRAME_BYTES, SessionRequest
+from engine.protocol import FRAME_BYTES
 from tests.fake_engine import FakeEngine, serving
 from tests.worker.fakes import FakeRoom, FakeSource
 from worker.conversation import news
-from worker.room.call import NOTHING_LOST, NOTHING_SPECIAL, Call, CallLimits, CallManner
+from worker.room.call import NOTHING_LOST, Call, CallLimits, CallManner
 from worker.room.reasons import Reason
+from worker.room.wishes import Wishes
 
 Begin = Callable[..., "asyncio.Task[Reason]"]
 HOUR = CallLimits(max_s=3600, grace_s=0)
@@ -64,12 +65,12 @@ async def begin(
     def begin(
         room: FakeRoom,
         limits: CallLimits = HOUR,
-        wanted: SessionRequest = NOTHING_SPECIAL,
+        wishes: Wishes | None = None,
         engine: EngineClient = client,
         manner: CallManner = PLAIN,
         resume: Mapping[str, str] = NOTHING_LOST,
     ) -> asyncio.Task[Reason]:
-        call = Call("job1", cast(rtc.Room, room), engine, limits, wanted, resume, manner=manner)
+        call = Call("job1", cast(rtc.Room, room), engine, limits, wishes, resume, manner=manner)
         calls.append(asyncio.create_task(call.run()))
         return calls[-1]
 

@@ -23,6 +23,7 @@ class FakeTrack:
 
     kind: int = rtc.TrackKind.KIND_AUDIO
     packet_at: float | None = None
+    sid: str = "TR_mic"
     frames: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
 
     def say(self, *frames: bytes) -> None:
@@ -74,6 +75,7 @@ class FakePerson:
     attributes: dict[str, str] = field(default_factory=dict)
     name: str = ""
     track_publications: dict[str, FakePublication] = field(default_factory=dict)
+    permissions: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(can_update_metadata=False))
 
     def joined(self, second: int) -> "FakePerson":
         self.joined_at = datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC)
@@ -89,6 +91,7 @@ class FakeStreamWriter:
     opened: dict[str, str]
     text: str = ""
     to: tuple[str, ...] = ()
+    sender: str | None = None
     closed: dict[str, str] | None = None
 
     async def write(self, text: str) -> None:
@@ -151,10 +154,16 @@ class FakeMe:
         self.latencies.append(text)
 
     async def stream_text(
-        self, *, topic: str, attributes: dict[str, str], destination_identities: Sequence[str] = ()
+        self,
+        *,
+        topic: str,
+        attributes: dict[str, str],
+        destination_identities: Sequence[str] = (),
+        sender_identity: str | None = None,
     ) -> FakeStreamWriter:
         assert topic == "lk.transcription"
-        self.segments.append(FakeStreamWriter(attributes, to=tuple(destination_identities)))
+        to = tuple(destination_identities)
+        self.segments.append(FakeStreamWriter(attributes, to=to, sender=sender_identity))
         return self.segments[-1]
 
 

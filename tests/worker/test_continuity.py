@@ -112,6 +112,32 @@ async def test_who_stays_in_the_room_with_a_dead_line_is_away_until_sound_comes_
     assert engine.pauses == 1
 
 
+async def test_who_stays_in_the_room_with_a_dead_line_is_hung_up_on_as_who_says_nothing(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    ada = FakePerson("ada")
+    room = FakeRoom(ada)
+    running = begin(room, CallLimits(max_s=3600, grace_s=60, idle_s=1.5))
+    room.speak(ada, FakePublication(FakeTrack(packet_at=time.monotonic())))
+    await until(lambda: engine.pauses)
+    async with asyncio.timeout(30):
+        assert await running is Reason.IDLE
+    assert any("I hear nobody" in text for text in texts(room))
+
+
+async def test_who_is_out_of_the_room_for_a_while_has_not_been_silent(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    ada = FakePerson("ada")
+    room = FakeRoom(ada)
+    running = begin(room, CallLimits(max_s=3600, grace_s=60, idle_s=0.3))
+    await say(room.speak(ada), engine, 1)
+    room.leave(ada)
+    await until(lambda: engine.pauses)
+    await asyncio.sleep(1)
+    assert not running.done()
+
+
 async def test_who_is_muted_is_not_away(engine: FakeEngine, begin: Begin, sound_card: FakeSource) -> None:
     ada = FakePerson("ada")
     room = FakeRoom(ada)

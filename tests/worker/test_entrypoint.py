@@ -3,18 +3,23 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from livekit import rtc
+from livekit import api, rtc
 from livekit.agents import JobContext
 from livekit.protocol.agent import Job
+from livekit.protocol.agent_dispatch import AgentDispatchState
 from livekit.protocol.models import Room
 
 from engine.protocol import SessionRequest
 from worker import entrypoint as job
+from worker.dispatches import saying_anew
 from worker.room.call import CallManner
 from worker.room.disclosure import Disclosure
 from worker.room.reasons import Reason
 from worker.room.returning import Returning
-from worker.watching.diary import Diary
+from worker.room.wishes import Wishes
+from worker.watching.diary import Diary, Event
+from worker.watching.line import JobLine
+from worker.watching.watch import Watch
 
 
 class FakeEngine:
@@ -31,6 +36,7 @@ class FakeEngine:
 
 class FakeRoom:
     departure_timeout = 20
+    metadata = '{"moshi": {"seed": 8, "voice": "ann"}}'
 
     def __init__(self, sid: str = "RM_made_by_our_coming") -> None:
         self.name = "lobby"
@@ -44,10 +50,28 @@ class FakeRoom:
         return self._sid
 
 
+class FakeDispatches:
+    """LiveKit's API, as far as it tells of dispatches: one began with job AJ_1, another with AJ_2."""
+
+    def __init__(self) -> None:
+        self.deleted: list[str] = []
+        self.agent_dispatch = self
+
+    async def list_dispatch(self, _room: str) -> list[api.AgentDispatch]:
+        return [
+            api.AgentDispatch(id=f"AD_{number}", state=AgentDispatchState(jobs=[Job(id=f"AJ_{number}")]))
+            for number in (1, 2)
+        ]
+
+    async def delete_dispatch(self, dispatch_id: str, _room: str) -> None:
+        self.deleted.append(dispatch_id)
+
+
 class FakeContext:
     """A job for a room that was closed meanwhile."""
 
     def __init__(self) -> None:
+        self.api = FakeDispatches()
         self.job = SimpleNamespace(id="AJ_1", dispatch_id="AD_1", room=SimpleNamespace(sid="RM_of_the_job"))
         self.room = FakeRoom()
         self.reason = ""
@@ -99,26 +123,33 @@ async def test_a_call_that_goes_on_keeps_its_parameters_and_welcomes_only_who_wa
     monkeypatch.setattr("worker.logs.hide_names_in", lambda _room: None)
     context = FakeContext()
     context.room = FakeRoom("RM_1")
-    returning = Returning("AJ_0", {"AJ_0": "token"}, '{"moshi": {"seed": 7}}')
-    context.job = cast(Any, Job(id="AJ_1", room=returning.hidden_in(Room(sid="RM_1"))))
+    returning = Returning("AJ_0", {"AJ_0": "token"}, '{"moshi": {"seed": 7}}', "ada")
+    context.job = cast(Any, Job(id="AJ_9", room=returning.hidden_in(Room(sid="RM_1"))))
     await job.entrypoint(cast(JobContext, context))
     (call,) = calls
     assert call.call_id == "AJ_0"
-    assert [each.seed for each in call.built_with if isinstance(each, SessionRequest)] == [7]
+    (wishes,) = [each for each in call.built_with if isinstance(each, Wishes)]
+    assert wishes.by_app == SessionRequest(seed=7, voice="ann")
     assert call.manner.welcome.who is Disclosure.ALL
     assert call.manner.welcome.known == {"ada"}
+    assert call.manner.awaited == "ada"
 
 
 class FailingCall(FakeCall):
     is_over = True
+    is_held = True
 
     async def run(self) -> Reason:
         raise RuntimeError("no sound card")
 
 
-@pytest.mark.parametrize(("socket", "is_hung_up"), [(None, True), ("/run/engine.admin", False)])
+@pytest.mark.parametrize(
+    ("socket", "is_held", "is_hung_up"),
+    [(None, True, True), ("/run/engine.admin", True, False), ("/run/engine.admin", False, True)],
+    ids=["nobody brings it back", "it is brought back", "there is nothing to bring back"],
+)
 async def test_telephones_of_a_job_that_fails_are_hung_up_where_no_other_job_takes_over(
-    monkeypatch: pytest.MonkeyPatch, socket: str | None, is_hung_up: bool
+    monkeypatch: pytest.MonkeyPatch, socket: str | None, is_held: bool, is_hung_up: bool
 ) -> None:
     hung_up: list[object] = []
 
@@ -127,6 +158,7 @@ async def test_telephones_of_a_job_that_fails_are_hung_up_where_no_other_job_tak
 
     if socket:
         monkeypatch.setenv("ENGINE_ADMIN_SOCKET", socket)
+    monkeypatch.setattr(FailingCall, "is_held", is_held)
     monkeypatch.setattr(job, "Call", FailingCall)
     monkeypatch.setattr(job, "hang_up_those_left_in", hang_up)
     monkeypatch.setattr(job, "open_engine", lambda _settings: FakeEngine())
@@ -138,3 +170,74 @@ async def test_telephones_of_a_job_that_fails_are_hung_up_where_no_other_job_tak
     await context.stop("")
     assert hung_up == ([context.room] if is_hung_up else [])
     assert context.reason == Reason.FAILED
+
+
+@pytest.mark.parametrize(
+    ("ends", "deleted"), [(FakeCall, ["AD_1"]), (FailingCall, [])], ids=["it is over", "it failed"]
+)
+async def test_nobody_is_sent_again_to_those_who_stay_in_the_room_of_a_call_that_is_over(
+    monkeypatch: pytest.MonkeyPatch, ends: type[FakeCall], deleted: list[str]
+) -> None:
+    monkeypatch.setattr(ends, "is_over", True, raising=False)
+    monkeypatch.setattr(ends, "is_held", False, raising=False)
+    monkeypatch.setattr(job, "Call", ends)
+    monkeypatch.setattr(job, "open_engine", lambda _settings: FakeEngine())
+    monkeypatch.setattr("worker.logs.hide_names_in", lambda _room: None)
+    context = FakeContext()
+    context.room = FakeRoom("RM_1")
+    context.job = cast(Any, Job(id="AJ_1", dispatch_id="AD_1", room=Room(sid="RM_1")))
+    await job.entrypoint(cast(JobContext, context))
+    await context.stop("")
+    assert context.api.deleted == deleted
+
+
+async def test_who_is_left_without_a_conversation_hears_that_this_is_a_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[FakeCall] = []
+
+    def build(*args: Any, **options: Any) -> FakeCall:
+        calls.append(FakeCall(*args, **options))
+        return calls[-1]
+
+    monkeypatch.setattr(FakeCall, "is_held", False, raising=False)
+    monkeypatch.setattr(FakeCall, "is_over", True, raising=False)
+    monkeypatch.setattr(job, "Call", build)
+    monkeypatch.setattr(job, "open_engine", lambda _settings: FakeEngine())
+    monkeypatch.setattr("worker.logs.hide_names_in", lambda _room: None)
+    context = FakeContext()
+    context.room = FakeRoom("RM_1")
+    metadata = saying_anew('{"moshi": {"seed": 7}}')
+    context.job = cast(Any, Job(id="AJ_1", dispatch_id="AD_1", metadata=metadata, room=Room(sid="RM_1")))
+    await job.entrypoint(cast(JobContext, context))
+    await context.stop("")
+    (call,) = calls
+    assert call.manner.welcome.lost == {"ada"}
+    assert not call.manner.welcome.known, "nobody knows whether they were welcomed"
+    (wishes,) = [each for each in call.built_with if isinstance(each, Wishes)]
+    assert wishes.by_app.seed == 7
+
+
+async def test_a_job_that_fails_before_its_call_begins_says_so_and_is_not_taken_for_a_killed_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def build(*_args: Any, **_options: Any) -> FakeCall:
+        raise RuntimeError("no sound card")
+
+    told: list[tuple[Event, object]] = []
+    watch = Watch(JobLine(None), None)
+    watch.diary = Diary(lambda event, facts: told.append((event, facts["reason"])))
+
+    async def begin(_call_id: str) -> Watch:
+        return watch
+
+    monkeypatch.setattr(Watch, "begin", begin)
+    monkeypatch.setattr(job, "Call", build)
+    monkeypatch.setattr(job, "open_engine", lambda _settings: FakeEngine())
+    monkeypatch.setattr("worker.logs.hide_names_in", lambda _room: None)
+    context = FakeContext()
+    context.room = FakeRoom("RM_1")
+    context.job = cast(Any, Job(id="AJ_1", dispatch_id="AD_1", room=Room(sid="RM_1")))
+    with pytest.raises(RuntimeError):
+        await job.entrypoint(cast(JobContext, context))
+    assert told == [(Event.ENDED, Reason.FAILED)]

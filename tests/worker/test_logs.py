@@ -1,12 +1,25 @@
 import logging
+from collections.abc import Callable, Iterator
 from typing import cast
 
+import aiohttp
 import pytest
 from livekit import rtc
 
-from engine.logs import LogFormat
+from engine.logs import LogFormat, log_to_stderr
 from tests.worker.fakes import FakePerson, FakeRoom
 from worker import logs
+from worker.watching.readiness import Readiness, answering
+
+
+@pytest.fixture(autouse=True)
+def _levels_as_they_were() -> Iterator[None]:
+    """Other tests of this process see lines of access."""
+    access = logging.getLogger("aiohttp.access")
+    before = access.level
+    access.setLevel(logging.NOTSET)
+    yield
+    access.setLevel(before)
 
 
 def record(message: str, **fields: object) -> logging.LogRecord:
@@ -35,3 +48,19 @@ def test_a_jobs_log_names_neither_the_room_nor_anybody_in_it(capsys: pytest.Capt
     room.enter(FakePerson("bob"))
     logging.getLogger("livekit").warning("ada (Ada L.), bob and 5551234567 are in the lobby")
     assert "[hidden] ([hidden]), [hidden] and [hidden] are in the [hidden]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("begin", [lambda: logs.set_up("json"), logs.be_discreet], ids=["ours", "LiveKit's"])
+async def test_nobody_writes_a_line_for_each_look_at_health_or_numbers(
+    begin: Callable[[], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    log_to_stderr("json")
+    begin()
+    ready = Readiness(lambda: True, lambda: False, lambda: True)
+    async with answering("127.0.0.1", 0, ready) as port, aiohttp.ClientSession() as http:
+        for path in ("readyz", "metrics"):
+            async with http.get(f"http://127.0.0.1:{port}/{path}") as answer:
+                assert answer.status == 200
+    said = capsys.readouterr().err
+    assert "/metrics" in said, "where they are is said once"
+    assert "GET /" not in said

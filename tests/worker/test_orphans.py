@@ -74,12 +74,25 @@ class FakeAdmin:
 
 
 class FakeLiveKit:
-    """A server with these rooms, to each of which these agents were dispatched."""
+    """A server with these rooms, to each of which these agents were dispatched, and with these people."""
 
-    def __init__(self, *names: str, dispatches: Sequence[api.AgentDispatch]) -> None:
+    def __init__(
+        self,
+        *names: str,
+        dispatches: Sequence[api.AgentDispatch],
+        people: Sequence[api.ParticipantInfo] = (),
+    ) -> None:
         self.room = self.agent_dispatch = self
+        self.removed: list[str] = []
         self._names = names
         self._dispatches = dispatches
+        self._people = people
+
+    async def list_participants(self, _asked: api.ListParticipantsRequest) -> api.ListParticipantsResponse:
+        return api.ListParticipantsResponse(participants=self._people)
+
+    async def remove_participant(self, who: api.RoomParticipantIdentity) -> None:
+        self.removed.append(who.identity)
 
     async def list_dispatch(self, _room: str) -> list[api.AgentDispatch]:
         return list(self._dispatches)
@@ -96,6 +109,8 @@ class Worker:
         self.counted: list[str] = []
         self.living = set(living)
         self.draining = False
+        self.removed: list[str] = []
+        """Telephones that were hung up."""
         self._socket = socket
         self._fails = fails
 
@@ -106,7 +121,10 @@ class Worker:
 
     @asynccontextmanager
     async def watching(
-        self, *rooms: str, dispatches: Sequence[api.AgentDispatch] = (dispatch(),)
+        self,
+        *rooms: str,
+        dispatches: Sequence[api.AgentDispatch] = (dispatch(),),
+        people: Sequence[api.ParticipantInfo] = (),
     ) -> AsyncIterator[None]:
         orphans = Orphans(
             self.launch,
@@ -114,8 +132,9 @@ class Worker:
             lambda: not self.draining,
             self.counted.append,
         )
-        livekit = cast(api.LiveKitAPI, FakeLiveKit(*rooms, dispatches=dispatches))
-        task = asyncio.create_task(orphans.watch(self._socket, livekit, AGENT))
+        livekit = FakeLiveKit(*rooms, dispatches=dispatches, people=people)
+        self.removed = livekit.removed
+        task = asyncio.create_task(orphans.watch(self._socket, cast(api.LiveKitAPI, livekit), AGENT))
         try:
             yield
         finally:
@@ -156,6 +175,19 @@ async def test_a_lost_call_keeps_the_parameters_that_its_dispatch_gave_it(
         await until(lambda: worker.jobs)
     ((_, _, returning),) = worker.jobs
     assert returning.metadata == metadata
+
+
+async def test_a_lost_call_goes_on_with_whom_its_job_listened_to(socket: Path) -> None:
+    people = [
+        api.ParticipantInfo(identity="ada"),
+        api.ParticipantInfo(identity="agent-AJ_2", attributes={"moshi.caller": "bob"}),
+        api.ParticipantInfo(identity="agent-AJ_1", attributes={"moshi.caller": "ada"}),
+    ]
+    worker = Worker(socket)
+    async with FakeAdmin([orphan()]).serving(socket), worker.watching("lobby", people=people):
+        await until(lambda: worker.jobs)
+    ((_, _, returning),) = worker.jobs
+    assert returning.caller == "ada"
 
 
 async def test_each_call_is_brought_back_by_one_of_two_workers(socket: Path) -> None:
@@ -221,6 +253,15 @@ async def test_nobody_goes_back_into_a_room_that_wants_no_agent(
     assert worker.counted == ["over"]
 
 
+async def test_a_lost_call_goes_on_where_a_server_has_forgotten_its_dispatch_and_still_shows_its_agent(
+    socket: Path,
+) -> None:
+    worker, people = Worker(socket), [api.ParticipantInfo(identity="agent-AJ_1")]
+    async with FakeAdmin([orphan()]).serving(socket), worker.watching("lobby", dispatches=(), people=people):
+        await until(lambda: worker.counted == ["brought_back"])
+    assert [job[:2] for job in worker.jobs] == [("lobby", "agent-AJ_1")]
+
+
 async def test_a_job_that_cannot_be_started_costs_no_other_call(
     socket: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -232,17 +273,20 @@ async def test_a_job_that_cannot_be_started_costs_no_other_call(
     assert worker.counted == ["failed", "failed"]
 
 
-async def test_a_call_that_ends_every_job_gets_no_more_of_them(
+async def test_a_call_that_ends_every_job_gets_no_more_of_them_and_its_telephone_hears_no_silence(
     socket: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     worker, admin = Worker(socket), FakeAdmin([orphan()])
-    async with worker.watching("lobby", "hall"):
+    phone = api.ParticipantInfo(identity="sip_1", kind=api.ParticipantInfo.Kind.SIP)
+    killed = api.ParticipantInfo(identity="agent-AJ_1", kind=api.ParticipantInfo.Kind.AGENT)
+    async with worker.watching("lobby", "hall", people=[phone, killed]):
         while "gets no more" not in caplog.text:
             admin.claimed.clear()
             async with admin.serving(socket):
                 await asyncio.sleep(0.2)
         assert len(worker.jobs) == orphans_module.MOST_TIMES
         assert worker.counted[-1] == "given_up"
+        await until(lambda: worker.removed == ["sip_1"])
         async with FakeAdmin([orphan("s2", "hall", "AJ_2")]).serving(socket):
             await until(lambda: worker.jobs[-1][0] == "hall")
 
@@ -259,7 +303,7 @@ async def test_an_engine_that_is_started_again_is_watched_again(
 
 
 def test_what_a_job_is_told_is_not_what_a_room_says_of_itself() -> None:
-    returning = Returning("AJ_1", {"AJ_1": "token"}, '{"moshi": {"seed": 7}}')
+    returning = Returning("AJ_1", {"AJ_1": "token"}, '{"moshi": {"seed": 7}}', "ada")
     room = returning.hidden_in(Room(name="lobby", departure_timeout=20))
     assert room.departure_timeout == 20
     assert Returning.told_to(Job(room=room)) == returning

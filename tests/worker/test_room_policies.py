@@ -89,6 +89,33 @@ async def test_a_mixed_conversation_pauses_only_when_all_are_away(
     await until(lambda: len(engine.frames) == 2)
 
 
+async def test_a_job_that_takes_over_listens_to_whom_the_one_before_did_whoever_came_first(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    ada, bob = FakePerson("ada").joined(2), FakePerson("bob").joined(1)
+    room = FakeRoom(bob)
+    begin(room, PATIENT, manner=CallManner(awaited="ada"))
+    room.speak(bob).say(tone(2))
+    room.enter(ada)
+    room.speak(ada).say(tone(1))
+    await until(lambda: tone(1) in engine.frames)
+    assert tone(2) not in engine.frames
+    assert room.local_participant.shown["moshi.caller"] == "ada", "or the next one would not know"
+    assert all("lk.agent.state" in shown for shown in room.local_participant.attributes)
+
+
+async def test_nobody_gets_the_conversation_of_one_who_does_not_come_back(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource
+) -> None:
+    bob = FakePerson("bob")
+    room = FakeRoom(bob)
+    running = begin(room, CallLimits(max_s=3600, arrival_s=0.3), manner=CallManner(awaited="ada"))
+    room.speak(bob).say(tone(2))
+    async with asyncio.timeout(30):
+        assert await running is Reason.CALLER_LEFT
+    assert engine.frames == []
+
+
 async def test_each_person_has_a_conversation_that_the_others_cannot_hear_or_read(
     engine: FakeEngine, begin: Begin, sources: list[FakeSource]
 ) -> None:

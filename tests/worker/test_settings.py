@@ -64,12 +64,17 @@ def test_a_name_that_is_near_to_none_is_told_all(monkeypatch: pytest.MonkeyPatch
         reject_unknown("X_", ["BETA", "ALPHA"])
 
 
+NUMBERS = [name.upper() for name, field in WorkerSettings.model_fields.items() if field.annotation is float]
+
+
 @pytest.mark.usefixtures("_server")
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("WORKER_MAX_CALL_SECONDS", "0"),
         ("WORKER_MAX_CALL_SECONDS", "long"),
+        ("WORKER_MAX_CALL_SECONDS", "1e12"),
+        *((name, value) for name in NUMBERS for value in ("inf", "nan")),
         ("ENGINE_PORT", "70000"),
         ("ENGINE_SLOTS", "0"),
     ],

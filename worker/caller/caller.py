@@ -62,6 +62,9 @@ class Caller:
 
     def __init__(self, room: rtc.Room, on_text: Callable[[str], None], clock: Clock = time.monotonic) -> None:
         self.segments: list[Segment] = []
+        """The model's words."""
+        self.captions: dict[str, str] = {}
+        """Those of people so far, by their identities, where the agent writes them down."""
         self.states: list[str] = []
         self.latencies: list[dict[str, int]] = []
         """What the agent told of how late its answers were, see `CallLatency`."""
@@ -220,8 +223,17 @@ class Caller:
         if _is_agent(participant):
             self.agent_left.set()
 
-    def _on_text_stream(self, reader: rtc.TextStreamReader, _identity: str) -> None:
-        self._start(self._read(reader))
+    def _on_text_stream(self, reader: rtc.TextStreamReader, identity: str) -> None:
+        person = self.room.remote_participants.get(identity)
+        is_of_a_person = identity == self.room.local_participant.identity or (
+            person is not None and not _is_agent(person)
+        )
+        self._start(self._read_caption(reader, identity) if is_of_a_person else self._read(reader))
+
+    async def _read_caption(self, reader: rtc.TextStreamReader, identity: str) -> None:
+        with suppress(rtc.StreamError):
+            async for piece in reader:
+                self.captions[identity] = self.captions.get(identity, "") + piece
 
     def _on_latency(self, reader: rtc.TextStreamReader, _identity: str) -> None:
         self._start(self._read_latency(reader))

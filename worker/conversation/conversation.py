@@ -20,6 +20,7 @@ from worker.room.audience import EVERYBODY, Audience
 from worker.room.reasons import HANG_UPS, Reason
 from worker.signs import attributes
 from worker.signs.attributes import Sign
+from worker.signs.captions import Captions
 from worker.signs.transcript import Transcript
 from worker.signs.troubles import Troubles
 from worker.sound.audio_in import Change
@@ -52,6 +53,7 @@ class Conversation:
         half_duplex: bool = False,
         kept: Kept | None = None,
         diary: Diary | None = None,
+        captions: Captions | None = None,
     ) -> None:
         self._id = call_id
         self._room = room
@@ -63,6 +65,7 @@ class Conversation:
         self._voice = Voice(room, self._tell_voice)
         self._waits = Waits()
         self._kept = kept or Kept()
+        self._captions = captions
         self._transcript = Transcript(self._me, audience, self._kept.transcript)
         self.troubles = Troubles(sign, self._transcript.notice)
         self._mouth = Mouth(self._voice, self._transcript, self._kept.recording, clock, self._show)
@@ -70,6 +73,7 @@ class Conversation:
         self._news = News(call_id, self.troubles, self._mouth, self.notice, self._diary)
         self._paused = True
         self._opened = False
+        self._caller = ""
         self._ready: Ready | None = None
         self.earlier_s = 0.0
         """How much of it an earlier job has had, known once its session is resumed."""
@@ -118,9 +122,15 @@ class Conversation:
         """Whether it has ended or is about to."""
         return self._over.done()
 
-    async def hear(self, track: rtc.Track, change: Change = bytes) -> None:
-        """Listen to a track until it ends."""
-        await self._ear.hear(track, change)
+    async def hear(self, track: rtc.Track, change: Change = bytes, speaker: str = "") -> None:
+        """Listen to a track until it ends. speaker: an identity, under which captions are written."""
+        follow = self._captions.follow(track, speaker) if self._captions else asyncio.sleep(0)
+        writing = asyncio.create_task(follow)
+        try:
+            await self._ear.hear(track, change)
+        finally:
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
 
     async def pause(self) -> None:
         """Nobody is there: the model's clock stands still, and its seat may go to somebody else."""
@@ -129,14 +139,20 @@ class Conversation:
         self._mouth.rest()
         await self._link.pause()
 
-    def go_on(self) -> None:
-        """Somebody is there, for the first time or again: the model hears them, or silence."""
+    def go_on(self, *, anew: bool = True) -> None:
+        """Somebody is there, for the first time or again: the model hears them, or silence. Not anew: they
+        were there all the time, and could not be heard.
+        """
         self._paused = False
-        self._ear.expect()
+        self._ear.expect(anew=anew)
 
     async def heard(self) -> None:
         """Wait until somebody has subscribed to the voice: what it says before is lost."""
         await self._voice.heard()
+
+    def is_with(self, identity: str) -> None:
+        """It is this person's alone: shown to all, and to a job that takes over, once it may open."""
+        self._caller = identity
 
     def open(self) -> None:
         """Let the model begin, once all is played that is announced by now."""
@@ -145,13 +161,21 @@ class Conversation:
             self._show()
 
     @property
+    def is_held(self) -> bool:
+        """Whether another job can go on with its session, once it has lost this one."""
+        return self._link.is_held
+
+    @property
     def track_sid(self) -> str:
         """The track on which it is heard, empty before there is one."""
         return self._voice.track_sid
 
-    @property
-    def idle_s(self) -> float:
-        """For how long nobody has said anything who could have."""
+    def idle_s(self, *, is_somebody_here: bool) -> float:
+        """For how long nobody has said anything who could have. Who is there with a dead line could: else
+        such a call would have no end.
+        """
+        if self._paused:
+            return self._ear.idle_s(counted=self._opened and is_somebody_here)
         return self._ear.idle_s(counted=self._is_talking and self._link.is_open)
 
     def notice(self, text: str) -> None:
@@ -226,6 +250,8 @@ class Conversation:
             return
         self._sign.show(attributes.MODEL, self._ready.model)
         self._sign.show(attributes.MODEL_DELAY_MS, str(self._ready.model_delay_ms))
+        if self._caller:
+            self._sign.show(attributes.CALLER, self._caller)
         self.troubles.show_state(self._mouth.state)
 
     def _tell_voice(self, is_heard: bool) -> None:

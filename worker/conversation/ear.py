@@ -8,14 +8,12 @@ from livekit import rtc
 from engine.level import level_db
 from worker.conversation.waits import microseconds
 from worker.room.idle import Idle
-from worker.sound.audio_in import AudioIn, CallerFrame, Change
+from worker.sound.audio_in import AudioIn, Change
 from worker.sound.audio_out import Played
+from worker.sound.frames_in import TOO_LATE_S, CallerFrame
 from worker.sound.half_duplex import HalfDuplex
 from worker.sound.jitter import JitterGauge
 from worker.sound.sound_counts import SoundCounts
-
-TOO_LATE_S = 1.0
-"""Sound that waited longer for the engine is not worth sending."""
 
 
 class Ear:
@@ -49,10 +47,11 @@ class Ear:
         """Put silence where sound is missing that is expected, until cancelled."""
         await self._audio_in.fill()
 
-    def expect(self) -> None:
-        """Somebody is there who may speak."""
+    def expect(self, *, anew: bool) -> None:
+        """Somebody is there who may speak; anew: who has been silent for no time yet."""
         self._audio_in.expect()
-        self._idle.begin(self._clock())
+        if anew:
+            self._idle.begin(self._clock())
 
     def rest(self) -> None:
         """Nobody is there."""

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -78,8 +78,10 @@ class EngineLink:
 
     It follows its session to the engines that `engine` has as peers, and to no others. What is begun anew
     is begun at home, at `engine`, unless the last one still answers.
-    resume: a token that brings back a session of an earlier job. The iteration ends after `end`, or when the
-    session goes on elsewhere; it raises EngineError when there was none for `patience_s`, or can be none.
+    resume: a token that brings back a session of an earlier job; choose: waited for before the first session
+    that is no earlier one, says how it is to speak, or raises SessionError.
+    The iteration ends after `end`, or when the session goes on elsewhere; it raises EngineError when there
+    was none for `patience_s`, or can be none.
     """
 
     def __init__(
@@ -89,11 +91,13 @@ class EngineLink:
         resume: str = "",
         patience_s: float = PATIENCE_S,
         clock: Callable[[], float] = time.monotonic,
+        choose: Callable[[], Awaitable[SessionRequest]] | None = None,
     ) -> None:
         self._home = engine
         self._engine = engine
         self._following = ""
         self._wanted = replace(wanted, follows=engine.peers)
+        self._choose = choose
         self._resume = resume
         self._patience_s = patience_s
         self._clock = clock
@@ -115,6 +119,11 @@ class EngineLink:
     def is_open(self) -> bool:
         """Whether there is a session now."""
         return self._session is not None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the engine keeps a session of ours for a while when the connection is lost."""
+        return bool(self._resume)
 
     async def turn(self) -> int:
         """Wait until there is a session and it owes few enough answers.
@@ -236,6 +245,10 @@ class EngineLink:
                 return await self._begin(
                     session, partial(Followed, engine=following) if following else Resumed
                 )
+        if self._choose is not None:
+            mine = self._wanted
+            chosen = replace(await self._choose(), seat=mine.seat, room=mine.room, identity=mine.identity)
+            self._wanted, self._choose = replace(chosen, follows=mine.follows), None
         first = not self._had_one
         return await self._begin(await self._engine.open(self._wanted), Opened if first else StartedAnew)
 

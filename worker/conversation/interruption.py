@@ -20,6 +20,11 @@ class Interruption:
         self._error: EngineError | None = None
         self._telling: asyncio.TimerHandle | None = None
 
+    @property
+    def is_on(self) -> bool:
+        """Whether it has begun and not ended."""
+        return self._error is not None
+
     def begin(self, error: EngineError) -> None:
         """There is no session, for this reason."""
         begins, self._error = self._error is None, error

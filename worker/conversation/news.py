@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Callable
 
-from engine.errors import EngineError, Refused, UserError
+from engine.errors import EngineError, Refused, SessionError, UserError
 from worker.conversation.engine_link import Followed, Interrupted, Opened, Resumed, StartedAnew, facts
 from worker.conversation.interruption import Interruption
 from worker.conversation.mouth import Mouth
-from worker.conversation.sentences import BACK, HEARD, NEW, OVER, UNHEARD
+from worker.conversation.sentences import BACK, CANNOT, HEARD, NEW, OVER, UNHEARD
 from worker.room.reasons import Reason
 from worker.signs.troubles import Trouble, Troubles
 from worker.sound.clips import ANEW, GOODBYE, ONE_MOMENT
@@ -36,16 +36,21 @@ class News:
         self._mouth = mouth
         self._notice = notice
         self._interruption = Interruption(self._interrupted)
+        self._had_one = False
 
     def take(self, event: Opened | Resumed | Followed | StartedAnew | Interrupted) -> None:
         """Say what there is to be said of it. An interruption is told once it lasts."""
         match event:
             case Interrupted(error):
-                self._diary.note(Event.ENGINE_LOST, reason=error.code)
+                # It is told again when the error is another one: that is no other loss.
+                if self._had_one and not self._interruption.is_on:
+                    self._diary.note(Event.ENGINE_LOST, reason=error.code)
                 self._interruption.begin(error)
+                return
             case Followed(ready, to):
                 log.info("call goes on elsewhere", extra=self._about(ready.session) | {"engine": to})
                 self._diary.note(Event.MOVED, session=ready.session, engine=to)
+                self._end_interruption(BACK)
             case Opened(ready):
                 log.info("call began", extra=self._about(ready.session))
                 self._diary.note(Event.SESSION_BEGAN, session=ready.session)
@@ -60,12 +65,13 @@ class News:
                 self._end_interruption()
                 self._notice(NEW)
                 self._mouth.announce(ANEW)
+        self._had_one = True
 
     async def over(self, lost: EngineError) -> Reason:
         """Say that the call ends, because there is no session and will be none; the reason."""
         log.error("no session", extra={"call": self._id, **facts(lost)})
         self.close()
-        self._notice(OVER)
+        self._notice(CANNOT.format(lost) if isinstance(lost, SessionError) else OVER)
         self._mouth.announce(GOODBYE)
         await self._mouth.announced()
         return Reason.REFUSED if isinstance(lost, Refused | UserError) else Reason.ENGINE_LOST

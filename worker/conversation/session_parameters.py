@@ -1,17 +1,19 @@
-"""How the model is to speak in a call, on the way from whoever dispatched the agent to the engine.
+"""How the model is to speak in a call, on the way from an app to the engine.
 
-It travels as a part of the dispatch's metadata: `{"moshi": {"temperature": 0.7, "seed": 1}}`. Only the holder
-of the LiveKit key can write that, and the rest of it is an app's own.
+It travels as a part of the dispatch's metadata or of the room's, `{"moshi": {"temperature": 0.7}}`, or as
+attributes in a caller's token, `moshi.temperature`. Only the holder of the LiveKit key can write those, and
+the rest of them is an app's own.
 """
 
 import json
 from collections.abc import Mapping
 
 from engine.errors import SessionError
-from engine.protocol import SessionRequest
+from engine.protocol import SAMPLING_PARAMETERS, SessionRequest
+from worker.modes import KEY, MODE
 
-KEY = "moshi"
 _NOT_FOR_CALLERS = ("seat",)
+_PARAMETERS = (*SAMPLING_PARAMETERS, "voice", "prompt")
 
 
 def parse(given: Mapping[str, object]) -> SessionRequest:
@@ -32,13 +34,27 @@ def to_metadata(request: SessionRequest) -> str:
     return json.dumps({KEY: request.to_query()})
 
 
+def from_attributes(attributes: Mapping[str, str]) -> SessionRequest:
+    """What the attributes of a token ask for. Raises SessionError."""
+    named = {name: attributes.get(f"{KEY}.{name}") for name in _PARAMETERS}
+    return parse({name: value for name, value in named.items() if value})
+
+
+def first_of(*requests: SessionRequest) -> SessionRequest:
+    """Each parameter as the first of `requests` has it that names it."""
+    chosen: dict[str, str] = {}
+    for request in reversed(requests):
+        chosen |= request.to_query()
+    return SessionRequest.from_query(chosen)
+
+
 def from_metadata(metadata: str) -> SessionRequest:
-    """What the metadata of a job asks for. What is not for us is nothing. Raises SessionError."""
+    """What the metadata of a job or a room asks for. What is not for us is nothing. Raises SessionError."""
     try:
         body = json.loads(metadata)
     except (ValueError, RecursionError):
         return SessionRequest()
     given = body.get(KEY, {}) if isinstance(body, dict) else {}
     if not isinstance(given, dict):
-        raise SessionError(f'"{KEY}" in the metadata of a dispatch is an object of session parameters')
-    return parse(given)
+        raise SessionError(f'"{KEY}" in the metadata is an object of session parameters')
+    return parse({name: value for name, value in given.items() if name != MODE})

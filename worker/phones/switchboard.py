@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Protocol
 
 import aiohttp
@@ -54,11 +55,7 @@ class LiveKitSwitchboard:
     async def hang_up(self, identity: str) -> None:
         """End the call of this telephone."""
         who = api.RoomParticipantIdentity(room=self._room, identity=identity)
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                await self._livekit().room.remove_participant(who)
-        except (aiohttp.ClientError, api.ServerError, TimeoutError) as error:
-            log.warning("a telephone could not be hung up", extra={"call": self._id, "detail": str(error)})
+        await _remove(self._livekit(), who, self._id)
 
     async def transfer(self, identity: str) -> None:
         """Put it through. The provider of its trunk has to allow that."""
@@ -91,3 +88,28 @@ async def hang_up_those_left_in(room: rtc.Room, switchboard: Switchboard) -> Non
         for person in left:
             if person.attributes.get(CALL_STATUS) != HUNG_UP:
                 await switchboard.hang_up(person.identity)
+
+
+async def hang_up_those_alone_in(room: str, livekit: api.LiveKitAPI, call_id: str) -> None:
+    """The same for a room whose agent is gone already."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            asked = api.ListParticipantsRequest(room=room)
+            people = (await livekit.room.list_participants(asked)).participants
+    except (aiohttp.ClientError, api.ServerError, TimeoutError) as error:
+        log.warning("nobody knows who is left in a room", extra={"call": call_id, "detail": str(error)})
+        return
+    left = [person for person in people if person.kind != api.ParticipantInfo.Kind.AGENT]
+    if all(person.kind == api.ParticipantInfo.Kind.SIP for person in left):
+        for person in left:
+            await _remove(livekit, api.RoomParticipantIdentity(room=room, identity=person.identity), call_id)
+
+
+async def _remove(livekit: api.LiveKitAPI, who: api.RoomParticipantIdentity, call_id: str) -> None:
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await livekit.room.remove_participant(who)
+    except (aiohttp.ClientError, api.ServerError, TimeoutError) as error:
+        # Who is gone already is as good.
+        if not (isinstance(error, api.ServerError) and error.status == HTTPStatus.NOT_FOUND):
+            log.warning("a telephone could not be hung up", extra={"call": call_id, "detail": str(error)})

@@ -5,14 +5,10 @@ from collections.abc import Callable
 
 from livekit.agents import llm
 
-from engine.connection import check_address
-from engine.environment import load_settings
-from engine.errors import SettingError
-from worker.conversation import session_parameters
 from worker.conversation.engine_link import PATIENCE_S
+from worker.engine_choice import choose_engine
 from worker.plugin.gate import MarkGate
 from worker.plugin.session import MoshiDuplexSession
-from worker.settings import WorkerSettings, open_engine
 
 
 class MoshiDuplexModel(llm.DuplexModel):
@@ -45,15 +41,9 @@ class MoshiDuplexModel(llm.DuplexModel):
         super().__init__(
             capabilities=llm.DuplexCapabilities(user_transcription=False, auto_tool_reply_generation=False)
         )
-        given = {"engine_url": engine_url, "engine_token": engine_token, "engine_peers": engine_peers}
-        self._settings = load_settings(WorkerSettings, given)
-        if self._settings.engine_url is None:
-            raise SettingError(
-                "MoshiDuplexModel needs an engine: give engine_url, or set ENGINE_URL; "
-                "`python -m engine serve` starts one at ws://127.0.0.1:8998"
-            )
-        check_address(self._settings.engine_url, "ENGINE_URL")
-        self._wanted = session_parameters.parse(
+        self._choice = choose_engine(
+            "MoshiDuplexModel",
+            {"engine_url": engine_url, "engine_token": engine_token, "engine_peers": engine_peers},
             {
                 "temperature": temperature,
                 "top_k": top_k,
@@ -62,7 +52,7 @@ class MoshiDuplexModel(llm.DuplexModel):
                 "seed": seed,
                 "voice": voice,
                 "prompt": prompt,
-            }
+            },
         )
         self._patience_s = patience_s
         self._wall = wall
@@ -86,7 +76,7 @@ class MoshiDuplexModel(llm.DuplexModel):
     def session(self) -> MoshiDuplexSession:
         """A conversation, which begins once it is configured. Inside a running event loop."""
         return MoshiDuplexSession(
-            self, open_engine(self._settings), self._wanted, patience_s=self._patience_s, wall=self._wall
+            self, self._choice.open(), self._choice.wanted, patience_s=self._patience_s, wall=self._wall
         )
 
     async def aclose(self) -> None:

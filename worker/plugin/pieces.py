@@ -20,7 +20,7 @@ class Pieces:
 
     def push(self, frame: rtc.AudioFrame) -> list[bytes]:
         """Those that are complete with this frame, [FRAME_BYTES] each."""
-        self._rest += b"".join(_mono(part) for part in self._resampled(frame))
+        self._rest += b"".join(mono(part) for part in self._resampled(frame))
         whole = len(self._rest) // FRAME_BYTES * FRAME_BYTES
         ready, self._rest = self._rest[:whole], self._rest[whole:]
         return [ready[at : at + FRAME_BYTES] for at in range(0, whole, FRAME_BYTES)]
@@ -36,7 +36,8 @@ class Pieces:
         return self._resampler.push(frame) if self._resampler else [frame]
 
 
-def _mono(frame: rtc.AudioFrame) -> bytes:
+def mono(frame: rtc.AudioFrame) -> bytes:
+    """PCM s16le of one channel; several are averaged."""
     pcm = frame.data.tobytes()
     if frame.num_channels == 1:
         return pcm

@@ -15,7 +15,6 @@ from engine.errors import EngineError
 from engine.level import level_db
 from engine.protocol import Audio, Ready, SessionRequest, Text
 from engine.step.frames import FRAME_S
-from worker.conversation.ear import TOO_LATE_S
 from worker.conversation.engine_link import (
     PATIENCE_S,
     EngineLink,
@@ -30,7 +29,7 @@ from worker.plugin.gate import Marker
 from worker.plugin.pieces import Pieces
 from worker.plugin.usage import Usage
 from worker.signs.agent_state import SpeechDetector, State
-from worker.sound.audio_in import AudioIn
+from worker.sound.frames_in import TOO_LATE_S, FramesIn
 
 if TYPE_CHECKING:
     from worker.plugin.model import MoshiDuplexModel
@@ -72,7 +71,7 @@ class MoshiDuplexSession(llm.DuplexSession[Never]):
         self._clock = clock
         self._wall = wall
         self._pieces = Pieces()
-        self._audio_in = AudioIn(clock=clock)
+        self._frames_in = FramesIn(clock=clock)
         self._hears_sound = False
         self._caller = SpeechDetector()
         self._marker = Marker()
@@ -95,9 +94,9 @@ class MoshiDuplexSession(llm.DuplexSession[Never]):
         """What the caller says."""
         if not self._hears_sound:
             self._hears_sound = True
-            self._audio_in.expect()
+            self._frames_in.expect()
         for pcm in self._pieces.push(frame):
-            self._audio_in.put(pcm)
+            self._frames_in.put(pcm)
 
     async def aclose(self) -> None:
         """Hang up, which frees the seat at once."""
@@ -118,7 +117,7 @@ class MoshiDuplexSession(llm.DuplexSession[Never]):
             if self._closing:
                 return
             async with asyncio.TaskGroup() as pumps:
-                hearing = [pumps.create_task(work) for work in (self._audio_in.fill(), self._ask())]
+                hearing = [pumps.create_task(work) for work in (self._frames_in.fill(), self._ask())]
                 await self._answer()
                 for task in hearing:
                     task.cancel()
@@ -127,11 +126,11 @@ class MoshiDuplexSession(llm.DuplexSession[Never]):
             self._answers.close()
 
     async def _ask(self) -> None:
-        async for frame in self._audio_in:
+        async for frame in self._frames_in:
             self._follow_caller(frame.pcm)
             await self._link.turn()
             if self._clock() - frame.arrived_at > TOO_LATE_S:
-                self._audio_in.late += 1
+                self._frames_in.late += 1
                 continue
             self._usage.heard()
             await self._link.send(frame.pcm)

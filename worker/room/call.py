@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from livekit import rtc
@@ -23,7 +23,9 @@ from worker.room.people import Arrived, Away, Back, Change, People
 from worker.room.reasons import Reason
 from worker.room.room_policy import RoomPolicy
 from worker.room.welcome import NO_WELCOME, Welcome
+from worker.room.wishes import Wishes
 from worker.signs.attributes import NOTICE_TEXT, Attributes, Sign, at_once
+from worker.signs.captions import Captions, Opening
 from worker.watching.diary import Diary, Event, Fact
 
 log = logging.getLogger(__name__)
@@ -32,7 +34,6 @@ NOTICE_S = 60.0
 ARRIVAL_S = 60.0
 GRACE_S = 15.0
 _LOOK_S = 5.0
-NOTHING_SPECIAL = SessionRequest()
 NOTHING_LOST: Mapping[str, str] = MappingProxyType({})
 
 
@@ -53,7 +54,9 @@ class CallLimits:
 @dataclass(frozen=True, slots=True)
 class CallManner:
     """Whom the model listens to, and whether it does while it can be heard; what callers are told, at first
-    and by the attribute `moshi.notice`; what is kept; what the keys of telephones do.
+    and by the attribute `moshi.notice`; what is kept; what the keys of telephones do. awaited: the
+    identity of whom an earlier job of this call listened to, if that was one person alone. captions: where
+    callers are written down, if they are.
     """
 
     policy: RoomPolicy = RoomPolicy.FIRST
@@ -62,6 +65,8 @@ class CallManner:
     notice: str = NOTICE_TEXT
     keeping: Keeping = NOTHING
     keys: Keys = NO_KEYS
+    awaited: str = ""
+    captions: Opening | None = None
 
 
 class Call:
@@ -77,7 +82,7 @@ class Call:
         room: rtc.Room,
         engine: EngineClient,
         limits: CallLimits,
-        wanted: SessionRequest = NOTHING_SPECIAL,
+        wishes: Wishes | None = None,
         resume: Mapping[str, str] = NOTHING_LOST,
         clock: Callable[[], float] = time.monotonic,
         manner: CallManner = CallManner(),
@@ -87,7 +92,7 @@ class Call:
         self._room = room
         self._engine = engine
         self._limits = limits
-        self._wanted = wanted
+        self._wishes = wishes or Wishes(SessionRequest())
         self._resume = resume
         self._manner = manner
         self._clock = clock
@@ -134,6 +139,11 @@ class Call:
         """Whether the call has ended or is about to."""
         return self._talk.is_over
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the engine holds what another job can go on with."""
+        return self._talk.is_held
+
     def _make_talk(self) -> OneConversation | ManyConversations:
         policy, welcome, idle_s = self._manner.policy, self._manner.welcome, self._limits.idle_s
         if policy is RoomPolicy.EACH:
@@ -150,14 +160,28 @@ class Call:
             )
         conversation = self._converse(self._id, self._sign, EVERYBODY)
         everybody = policy is RoomPolicy.MIX
-        return OneConversation(self._id, conversation, welcome, everybody=everybody, idle_s=idle_s)
+        return OneConversation(
+            self._id,
+            conversation,
+            welcome,
+            everybody=everybody,
+            idle_s=idle_s,
+            awaited=self._manner.awaited,
+        )
 
     def _converse(self, seat: str, sign: Sign, audience: Audience) -> Conversation:
         me = self._room.local_participant.identity
         # The engine gives the session back to nobody else.
-        wanted = replace(self._wanted, seat=seat, room=self._room.name, identity=me)
+        wanted = SessionRequest(seat=seat, room=self._room.name, identity=me)
         resume = self._resume.get(seat, "")
-        link = EngineLink(self._engine, wanted, resume, self._limits.engine_s, self._clock)
+
+        async def choose() -> SessionRequest:
+            if audience is EVERYBODY:
+                return await self._wishes.of_first()
+            return self._wishes.of_caller(self._people.participant(audience.identity))
+
+        opening, participant = self._manner.captions, self._room.local_participant
+        link = EngineLink(self._engine, wanted, resume, self._limits.engine_s, self._clock, choose)
         return Conversation(
             self._id,
             self._room,
@@ -168,13 +192,16 @@ class Call:
             half_duplex=self._manner.half_duplex,
             kept=self._manner.keeping.of(seat),
             diary=self._diary,
+            captions=Captions(participant, opening, audience) if opening else None,
         )
 
     async def _watch_people(self) -> None:
         async for change in self._people.changes():
             self._note(change)
-            await self._talk.take(change)
             if isinstance(change, Arrived):
+                self._wishes.came(change.person.participant)
+            await self._talk.take(change)
+            if self._talk.is_with_somebody:
                 self._arrived.set()
 
     async def _watch_time(self) -> None:
@@ -183,7 +210,7 @@ class Call:
             async with asyncio.timeout(self._limits.arrival_s):
                 await self._arrived.wait()
         except TimeoutError:
-            self.hang_up(Reason.NOBODY_CAME)
+            self.hang_up(Reason.CALLER_LEFT if self._manner.awaited else Reason.NOBODY_CAME)
             return
         began_at = self._clock()
         notice_s = min(self._limits.notice_s, self._limits.max_s)

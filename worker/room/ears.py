@@ -56,7 +56,7 @@ class Ears:
     async def _hear(self, person: Person, track: rtc.Track) -> None:
         watching = asyncio.create_task(person.watch_line(track))
         try:
-            await self._conversation.hear(track, person.change)
+            await self._conversation.hear(track, person.change, person.identity)
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)

@@ -17,7 +17,7 @@ from worker.room.audience import Audience
 from worker.room.ears import Ears
 from worker.room.people import Arrived, Away, Back, Change, Left
 from worker.room.person import Person
-from worker.room.reasons import Reason
+from worker.room.reasons import Reason, is_for_good
 from worker.room.welcome import Welcome
 from worker.signs.attributes import Sign
 from worker.signs.shared_sign import Part, SharedSign
@@ -61,6 +61,7 @@ class ManyConversations:
         self._begun = 0
         self._live: dict[Person, Conversation] = {}
         self._tasks: asyncio.TaskGroup | None = None
+        self._is_held = False
         self._over: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> Reason:
@@ -84,11 +85,21 @@ class ManyConversations:
                 self._tasks.create_task(self._converse(person, sign))
             case Away(person) if person in self._live:
                 await self._live[person].pause()
-            case Back(person) if person in self._live:
-                self._live[person].go_on()
+            case Back(person, was_gone) if person in self._live:
+                self._live[person].go_on(anew=was_gone)
                 self._live[person].troubles.tell_again()
             case Left(person) if person in self._live:
                 self._live[person].hang_up(Reason.CALLER_LEFT)
+
+    @property
+    def is_with_somebody(self) -> bool:
+        """Whether there is a conversation, with somebody who may be away."""
+        return bool(self._live)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether another job can go on with one that is on, or with the last one that failed."""
+        return self._is_held or any(conversation.is_held for conversation in self._live.values())
 
     def hang_up(self, reason: Reason) -> None:
         """End it; the first reason counts."""
@@ -129,7 +140,7 @@ class ManyConversations:
             async with asyncio.TaskGroup() as tasks:
                 others = [
                     tasks.create_task(ears.listen(person)),
-                    tasks.create_task(self._watch_idle(conversation)),
+                    tasks.create_task(self._watch_idle(person, conversation)),
                 ]
                 reason = await conversation.run()
                 for task in others:
@@ -137,6 +148,7 @@ class ManyConversations:
         except Exception:
             # Those of the others have nothing to do with it, and go on.
             log.exception("a conversation failed", extra={"call": self._id})
+            self._is_held = conversation.is_held
             await self._tell_over(person)
         log.info(
             "conversation ended", extra={"call": self._id, "reason": str(reason), **conversation.summary()}
@@ -147,10 +159,12 @@ class ManyConversations:
         if conversation.track_sid:
             with suppress(UnpublishTrackError):
                 await self._me.unpublish_track(conversation.track_sid)
+        # The last one's failure is the call's: another job may take over. Else the others go on without them.
+        for_good = is_for_good(reason, are_brought_back=not self._live)
         if not self._live:
             self.hang_up(reason)
-        elif person.handset and reason is not Reason.CALLER_LEFT and not self.is_over:
-            # Their call would go on in silence for as long as anybody else's.
+        if person.handset and for_good and reason is not Reason.CALLER_LEFT:
+            # Their call would go on in silence: whoever else is in the room is no company of theirs.
             await self._switchboard.hang_up(person.identity)
 
     async def _tell_over(self, person: Person) -> None:
@@ -159,8 +173,11 @@ class ManyConversations:
         transcript.notice(OVER)
         await transcript.finish()
 
-    async def _watch_idle(self, conversation: Conversation) -> None:
-        await idle.watch(lambda: conversation.idle_s, self._idle_s, conversation.notice)
+    async def _watch_idle(self, person: Person, conversation: Conversation) -> None:
+        def silent_s() -> float:
+            return conversation.idle_s(is_somebody_here=person.is_here)
+
+        await idle.watch(silent_s, self._idle_s, conversation.notice)
         conversation.hang_up(Reason.IDLE)
 
     def _permit(self) -> None:

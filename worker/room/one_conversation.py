@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 class OneConversation:
     """`take` what happens in the room, and `run` meanwhile. everybody: all are heard, else the first alone.
 
-    It is paused while nobody is there of those whom it listens to, and over when they have left.
+    It is paused while nobody is there of those whom it listens to, and over when they have left. awaited: the
+    first one of an earlier job of this call, whose conversation nobody else gets.
     """
 
     def __init__(
@@ -29,10 +30,12 @@ class OneConversation:
         *,
         everybody: bool,
         idle_s: float,
+        awaited: str = "",
     ) -> None:
         self._id = call_id
         self._conversation = conversation
         self._everybody = everybody
+        self._awaited = awaited
         self._idle_s = idle_s
         self._ears = Ears(conversation, welcome)
         self._listening: dict[Person, asyncio.Task[None]] = {}
@@ -51,8 +54,10 @@ class OneConversation:
     async def take(self, change: Change) -> None:
         """Something has happened in the room."""
         match change:
-            case Arrived(person) if not self.is_over and (self._everybody or not self._listening):
+            case Arrived(person) if not self.is_over and self._is_for(person):
                 assert self._tasks is not None
+                if not self._everybody:
+                    self._conversation.is_with(person.identity)
                 self._listening[person] = self._tasks.create_task(self._ears.listen(person))
                 self._conversation.go_on()
                 self._conversation.troubles.tell_again()
@@ -60,10 +65,10 @@ class OneConversation:
                 log.info("caller away", extra={"call": self._id})
                 self._away.add(person)
                 await self._pause_if_alone()
-            case Back(person) if person in self._listening:
+            case Back(person, was_gone) if person in self._listening:
                 log.info("caller back", extra={"call": self._id})
                 self._away.discard(person)
-                self._conversation.go_on()
+                self._conversation.go_on(anew=was_gone)
                 self._conversation.troubles.tell_again()
             case Left(person) if person in self._listening:
                 self._listening.pop(person).cancel()
@@ -72,6 +77,16 @@ class OneConversation:
                     await self._pause_if_alone()
                 else:
                     self.hang_up(Reason.CALLER_LEFT)
+
+    @property
+    def is_with_somebody(self) -> bool:
+        """Whether it listens to anybody, who may be away."""
+        return bool(self._listening)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether another job can go on with it."""
+        return self._conversation.is_held
 
     def hang_up(self, reason: Reason) -> None:
         """End it; the first reason counts."""
@@ -95,10 +110,16 @@ class OneConversation:
         """What is worth a line in the log afterwards."""
         return self._conversation.summary()
 
+    def _is_for(self, person: Person) -> bool:
+        return self._everybody or (not self._listening and self._awaited in ("", person.identity))
+
     async def _pause_if_alone(self) -> None:
         if self._away.issuperset(self._listening):
             await self._conversation.pause()
 
     async def _watch_idle(self) -> None:
-        await idle.watch(lambda: self._conversation.idle_s, self._idle_s, self._conversation.notice)
+        await idle.watch(self._silent_s, self._idle_s, self._conversation.notice)
         self.hang_up(Reason.IDLE)
+
+    def _silent_s(self) -> float:
+        return self._conversation.idle_s(is_somebody_here=any(each.is_here for each in self._listening))

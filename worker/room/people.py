@@ -40,9 +40,10 @@ class Away:
 
 @dataclass(frozen=True, slots=True)
 class Back:
-    """Somebody who was away is there again."""
+    """Somebody who was away is there again. was_gone: out of the room, else it was only their line."""
 
     person: Person
+    was_gone: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,11 @@ class People:
         """What has happened since it was built."""
         while True:
             yield await self._changes.get()
+
+    def participant(self, identity: str) -> rtc.RemoteParticipant | None:
+        """Somebody who is there, or was a moment ago."""
+        person = self._people.get(identity)
+        return person.participant if person else None
 
     def handset(self, identity: str) -> Handset | None:
         """That of somebody who is there by telephone."""
@@ -140,17 +146,17 @@ class People:
         if not works:
             self._be_away(person)
         elif person.is_here:
-            self._be_back(person)
+            self._be_back(person, was_gone=False)
 
     def _be_away(self, person: Person) -> None:
         if person.identity not in self._away:
             self._away.add(person.identity)
             self._changes.put_nowait(Away(person))
 
-    def _be_back(self, person: Person) -> None:
+    def _be_back(self, person: Person, *, was_gone: bool = True) -> None:
         if person.identity in self._away:
             self._away.remove(person.identity)
-            self._changes.put_nowait(Back(person))
+            self._changes.put_nowait(Back(person, was_gone))
 
     def _leave(self, person: Person) -> None:
         person.disconnected()

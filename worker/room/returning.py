@@ -6,7 +6,7 @@ ours alone: LiveKit sees nothing of it.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Self
 
 from livekit.protocol.agent import Job
@@ -18,18 +18,19 @@ _KEY = "moshi.returning"
 @dataclass(frozen=True, slots=True)
 class Returning:
     """A call that goes on in another job. `resume`: by seat, the tokens of its sessions; `metadata`: of the
-    dispatch that it began with.
+    dispatch that it began with; `caller`: the identity of whom it listened to, if that was one person alone.
     """
 
     call: str
     resume: Mapping[str, str]
     metadata: str = ""
+    caller: str = ""
 
     def hidden_in(self, room: Room) -> Room:
         """The room as the job's process is told of it."""
         told = Room()
         told.CopyFrom(room)
-        body = {"call": self.call, "resume": dict(self.resume), "metadata": self.metadata}
+        body = asdict(self) | {"resume": dict(self.resume)}
         told.metadata = json.dumps({_KEY: body})
         return told
 
@@ -43,7 +44,7 @@ class Returning:
             body = json.loads(job.room.metadata)[_KEY]
         except (LookupError, TypeError, ValueError):
             return None
-        return cls(body["call"], body["resume"], body["metadata"])
+        return cls(**body)
 
 
 def call_of(identity: str) -> str:

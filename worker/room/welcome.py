@@ -4,9 +4,10 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
+from worker.conversation.sentences import NEW
 from worker.room.disclosure import Disclosure
 from worker.room.person import TELEPHONES, Person
-from worker.sound.clips import Clip
+from worker.sound.clips import ANEW, Clip
 
 UNHEARD_S = 5.0
 """Who has not subscribed to the agent's track by then does not want to hear it, or cannot."""
@@ -32,13 +33,15 @@ class Greeting(Protocol):
 class Welcome:
     """What callers are told, and who is. Whoever is told hears the clips, and gets the sentence as text.
 
-    known: identities of those whom an earlier job of this call has welcomed.
+    known: identities of those whom an earlier job of this call has welcomed; lost: of those who are told
+    that this is a new conversation, for the one before has nobody who could bring it back.
     """
 
     who: Disclosure = Disclosure.OFF
     sentence: str = ""
     clips: tuple[Clip, ...] = ()
     known: frozenset[str] = frozenset()
+    lost: frozenset[str] = frozenset()
 
     async def to(self, person: Person, conversation: Greeting) -> None:
         """Once they can hear it. What is played before a track is subscribed to is lost."""
@@ -52,6 +55,9 @@ class Welcome:
             conversation.notice(self.sentence)
             for clip in self.clips:
                 conversation.announce(clip)
+        if person.identity in self.lost:
+            conversation.notice(NEW)
+            conversation.announce(ANEW)
         conversation.open()
 
     def knows(self, person: Person) -> bool:

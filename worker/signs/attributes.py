@@ -11,6 +11,7 @@ from typing import Protocol
 
 from livekit import rtc
 
+from worker.modes import Mode
 from worker.signs import agent_state
 
 log = logging.getLogger(__name__)
@@ -20,6 +21,8 @@ MODEL_DELAY_MS = "moshi.model_delay_ms"
 TEXT_INPUT = "moshi.text_input"
 NOTICE = "moshi.notice"
 TROUBLE = "moshi.trouble"
+CALLER = "moshi.caller"
+MODE = "moshi.mode"
 
 NOTICE_TEXT = "You are talking to a machine: its voice and its words are made by a model, and may be wrong."
 
@@ -31,6 +34,11 @@ def at_once(notice: str = NOTICE_TEXT) -> dict[str, str]:
         NOTICE: notice,
         TEXT_INPUT: "false",
     }
+
+
+def of_mode(mode: Mode) -> dict[str, str]:
+    """Those that depend on who answers: an LLM reads, too."""
+    return {TEXT_INPUT: "false" if mode is Mode.MOSHI else "true", MODE: mode.value}
 
 
 class Sign(Protocol):

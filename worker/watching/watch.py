@@ -1,5 +1,6 @@
 """What a job notes of its call, and to whom it goes: the worker's counts, and a span where one is wanted."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -30,6 +31,16 @@ class Watch:
             yield
         except BaseException:
             await self.over(NOT_JOINED)
+            raise
+
+    @asynccontextmanager
+    async def beginning(self) -> AsyncIterator[None]:
+        """Whoever fails within has no call either: a job that says nothing counts as one that was killed."""
+        try:
+            yield
+        except BaseException as failure:
+            stopped = isinstance(failure, asyncio.CancelledError)
+            await self.over(Reason.WORKER_STOPPED if stopped else Reason.FAILED)
             raise
 
     async def over(self, reason: Reason | str) -> None:

@@ -10,7 +10,7 @@ from worker.watching.diary import TROUBLES, Event
 
 _DURATION_BUCKETS = (5, 15, 30, 60, 120, 240, 480, 900, 1800, 3600, 7200)
 ACCEPTED = "accepted"
-LOST_CALLS = ("brought_back", "over", "given_up", "failed")
+LOST_CALLS = ("brought_back", "begun_anew", "over", "given_up", "failed")
 PHONES = ("offered_again", "hung_up")
 OFFERS = (ACCEPTED, "engine_full", "draining", "unreachable", "bad_session", "no_engine", "given_away")
 REQUESTS = (
@@ -28,7 +28,7 @@ FAILURES = (
 
 
 class WorkerMetrics:
-    """In the registry that livekit-agents shows on WORKER_METRICS_PORT. Numbers alone: no room, no person."""
+    """In the registry that WORKER_METRICS_PORT shows. Numbers alone: no room, no person."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client types a part of itself
@@ -71,7 +71,7 @@ class WorkerMetrics:
         for name, told, value in (
             ("moshi_worker_calls", "Calls that are on", calls),
             ("moshi_worker_engine_up", "1: the engine answers", engine_answers),
-            ("moshi_worker_livekit_up", "1: connected to the LiveKit server", livekit_answers),
+            ("moshi_worker_livekit_up", "1: LiveKit has its registration", livekit_answers),
             ("moshi_worker_draining", "1: no new calls are taken", draining),
         ):
             Gauge(name, told, registry=self._registry).set_function(value)

@@ -61,6 +61,7 @@ def build_app(
                 "model": card.model,
                 "secret": door.secret is not None,
                 "settings": list(card.settings),
+                "voices": list(card.voices),
                 "notice": notice_in(settings),
             }
         )

@@ -76,11 +76,11 @@ class Calls:
                 place = self._place_of(last_token)
                 # An agent that was killed is on its way back.
                 if await self._is_open(place.room) and await self._agent_comes(place.room):
-                    return self._admit(place)
+                    return self._admit(place, wanted)
                 await self._remove(place.room)
             for _ in range(ATTEMPTS):
                 if await self._open(place.room, wanted):
-                    return self._admit(place)
+                    return self._admit(place, wanted)
                 await self._remove(place.room)
                 if self._is_full():
                     raise AllSeatsTaken
@@ -90,18 +90,19 @@ class Calls:
 
     async def _open(self, room: str, wanted: SessionRequest) -> bool:
         """Make a room with a dispatch; whether an agent has taken it in time."""
-        dispatch = api.RoomAgentDispatch(
-            agent_name=self._settings.livekit_agent_name, metadata=to_metadata(wanted)
-        )
         await self._livekit.room.create_room(
             api.CreateRoomRequest(
                 name=room,
                 empty_timeout=UNCLAIMED_S,
                 departure_timeout=departure_timeout_s(self._settings.worker_grace_seconds),
-                agents=[dispatch],
+                agents=[self._dispatch(wanted)],
             )
         )
         return await self._agent_comes(room)
+
+    def _dispatch(self, wanted: SessionRequest) -> api.RoomAgentDispatch:
+        name = self._settings.livekit_agent_name
+        return api.RoomAgentDispatch(agent_name=name, metadata=to_metadata(wanted))
 
     async def _agent_comes(self, room: str) -> bool:
         """Wait for an agent. The room's dispatch would tell, too, but once a minute seconds too late."""
@@ -132,10 +133,16 @@ class Calls:
         with suppress(api.TwirpError):
             await self._livekit.room.delete_room(api.DeleteRoomRequest(room=room))
 
-    def _admit(self, place: _Place) -> Offer:
+    def _admit(self, place: _Place, wanted: SessionRequest) -> Offer:
+        """Where LiveKit has forgotten the room, the token makes it anew, with the agent in it."""
         valid = timedelta(seconds=self._settings.worker_max_call_seconds)
-        token = caller_token(self._settings, place.room, place.identity).with_ttl(valid).to_jwt()
-        return Offer(token, place.room, place.identity)
+        room = api.RoomConfiguration(
+            empty_timeout=UNCLAIMED_S,
+            departure_timeout=departure_timeout_s(self._settings.worker_grace_seconds),
+            agents=[self._dispatch(wanted)],
+        )
+        token = caller_token(self._settings, place.room, place.identity).with_ttl(valid)
+        return Offer(token.with_room_config(room).to_jwt(), place.room, place.identity)
 
     def _place_of(self, token: str) -> _Place:
         """The place that was given with this token. Raises SessionError if it was not given here, or is old.

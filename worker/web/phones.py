@@ -11,6 +11,8 @@ import aiohttp
 from livekit import api
 from livekit.protocol.agent import JobStatus
 
+from worker.dispatches import dispatch_again
+
 log = logging.getLogger(__name__)
 
 AGENT_WITHIN_S = 3.0
@@ -59,10 +61,7 @@ class Phones:
                 return
             log.warning("no agent took a telephone call: it is offered again")
             self._count("offered_again")
-            again = api.CreateAgentDispatchRequest(
-                room=room, agent_name=self._agent_name, metadata=ours[0].metadata if ours else ""
-            )
-            await self._livekit.agent_dispatch.create_dispatch(again)
+            await dispatch_again(self._livekit, room, self._agent_name, ours, anew=False)
             if await self._waits_in_vain(room, identity):
                 log.error("no agent took a telephone call: it is hung up")
                 self._count("hung_up")

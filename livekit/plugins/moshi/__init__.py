@@ -4,9 +4,11 @@ from importlib.metadata import version
 
 from livekit.agents import Plugin
 
-from worker.plugin import MoshiDuplexModel, MoshiDuplexSession
+from worker.hybrid import Hybrid
+from worker.plugin import MoshiDuplexModel, MoshiDuplexSession, MoshiSpeechStream
+from worker.plugin import MoshiSTT as STT
 
-__all__ = ["MoshiDuplexModel", "MoshiDuplexSession"]
+__all__ = ["STT", "Hybrid", "MoshiDuplexModel", "MoshiDuplexSession", "MoshiSpeechStream"]
 __version__ = version("moshi-live")
 
 

@@ -75,7 +75,8 @@ def test_each_promise_that_is_broken_is_named() -> None:
         "conversations lost that should have been kept"
     ]
     assert missed(with_more(fault(7, "livekit", caller(0, hit=True, kept="new")))) == [
-        "conversations that began anew without a word"
+        "conversations lost that should have been kept",
+        "conversations that began anew without a word",
     ]
     assert missed(with_more(fault(7, "job", caller(0, hit=True, resumed_s=2.3)))) == [
         "session of a killed job resumed, worst"

@@ -4,7 +4,13 @@ import pytest
 
 from engine.errors import SessionError
 from engine.protocol import SessionRequest
-from worker.conversation.session_parameters import from_metadata, parse, to_metadata
+from worker.conversation.session_parameters import (
+    first_of,
+    from_attributes,
+    from_metadata,
+    parse,
+    to_metadata,
+)
 
 
 def test_what_is_asked_for_arrives_at_the_job() -> None:
@@ -41,3 +47,16 @@ def test_what_is_wrong_is_named(given: dict[str, object], named: str) -> None:
 def test_our_part_of_the_metadata_is_an_object() -> None:
     with pytest.raises(SessionError, match="object of session parameters"):
         from_metadata('{"moshi": "warm"}')
+
+
+def test_of_a_tokens_attributes_those_are_ours_that_are_called_like_a_parameter() -> None:
+    attributes = {"moshi.voice": "ann", "moshi.temperature": "0.5", "moshi.seat": "x", "voice": "b", "a": ""}
+    assert from_attributes(attributes) == SessionRequest(voice="ann", temperature=0.5)
+    with pytest.raises(SessionError, match="seed='x' is not a whole number"):
+        from_attributes({"moshi.seed": "x"})
+
+
+def test_each_parameter_is_that_of_the_first_who_names_it() -> None:
+    first = SessionRequest(voice="ann", temperature=0.0)
+    later = SessionRequest(voice="bob", temperature=1.0, seed=3)
+    assert first_of(first, SessionRequest(), later) == SessionRequest(voice="ann", temperature=0.0, seed=3)

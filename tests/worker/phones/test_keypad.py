@@ -122,7 +122,7 @@ class FakeApi:
 
     async def remove_participant(self, who: api.RoomParticipantIdentity) -> None:
         if self.broken:
-            raise api.ServerError("not_found", "gone", status=404)
+            raise api.ServerError("not_found", "gone", status=503)
         self.removed.append((who.room, who.identity))
 
     async def transfer_sip_participant(

@@ -17,6 +17,7 @@ from worker.conversation.engine_link import UNANSWERED_FRAMES
 from worker.room import call as call_module
 from worker.room.call import CallLimits
 from worker.room.reasons import Reason
+from worker.room.wishes import Wishes
 from worker.signs import transcript
 
 IMPATIENT = CallLimits(max_s=3600, grace_s=0, engine_s=0)
@@ -57,7 +58,7 @@ async def test_the_session_takes_the_seat_that_was_reserved_for_the_job(
 async def test_the_model_speaks_as_the_dispatch_asked_for(
     engine: FakeEngine, begin: Begin, sound_card: FakeSource
 ) -> None:
-    begin(FakeRoom(), wanted=SessionRequest(temperature=0.5, seed=7))
+    begin(FakeRoom(), wishes=Wishes(SessionRequest(temperature=0.5, seed=7)))
     await until(lambda: engine.requests)
     assert engine.requests == [
         SessionRequest(temperature=0.5, seed=7, seat="job1", room="lobby", identity="agent")

@@ -16,6 +16,7 @@ from worker.conversation.sentences import NEW, OVER
 from worker.phones.keypad import Keys
 from worker.room import people
 from worker.room.call import Call, CallLimits, CallManner
+from worker.room.reasons import Reason
 from worker.room.room_policy import RoomPolicy
 from worker.room.welcome import Welcome
 
@@ -111,6 +112,44 @@ async def test_a_telephone_whose_conversation_ends_is_hung_up_and_nobody_else(
     room.leave(ada)
     await running
     assert switchboard.hung_up == ["sip_1"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        (CallLimits(max_s=3600, idle_s=1), Reason.IDLE),
+        (CallLimits(max_s=1, notice_s=0.1), Reason.MAX_TIME),
+    ],
+)
+async def test_the_last_telephone_is_hung_up_though_somebody_whose_conversation_is_over_is_still_there(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource, limits: CallLimits, reason: Reason
+) -> None:
+    switchboard, room = FakeSwitchboard(), FakeRoom()
+    ada, phone = FakePerson("ada"), FakePerson("sip_1", rtc.ParticipantKind.PARTICIPANT_KIND_SIP)
+    running = begin(room, limits, manner=CallManner(RoomPolicy.EACH, keys=Keys(switchboard=switchboard)))
+    await enter(room, engine, ada, phone)
+    await fail(engine, 0)
+    assert await running is reason
+    assert switchboard.hung_up == ["sip_1"]
+
+
+async def test_a_last_conversation_that_fails_leaves_its_telephone_to_another_job(
+    engine: FakeEngine, client: EngineClient, sound_card: FakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(_frame: object) -> None:
+        raise RuntimeError("no sound card")
+
+    monkeypatch.setattr(sound_card, "capture_frame", fails)
+    switchboard, phone = FakeSwitchboard(), FakePerson("sip_1", rtc.ParticipantKind.PARTICIPANT_KIND_SIP)
+    room = FakeRoom(phone)
+    manner = CallManner(RoomPolicy.EACH, keys=Keys(switchboard=switchboard))
+    call = Call("job1", cast(rtc.Room, room), client, HOUR, manner=manner)
+    running = asyncio.create_task(call.run())
+    await until(lambda: engine.in_calls == 1)
+    room.speak(phone).say(tone(1))
+    assert await running is Reason.FAILED
+    assert call.is_held
+    assert not switchboard.hung_up
 
 
 async def test_a_telephone_that_hung_up_is_not_hung_up_again(

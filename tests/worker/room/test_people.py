@@ -121,8 +121,18 @@ async def test_who_is_gone_for_longer_is_away_until_they_are_back() -> None:
     room.leave(ada)
     assert await watcher.next() == Away(person)
     again = room.come_back(ada)
-    assert await watcher.next() == Back(person)
+    assert await watcher.next() == Back(person, was_gone=True)
     assert cast(object, person.participant) is again
+    assert await watcher.nothing_more()
+
+
+async def test_whose_line_was_dead_comes_back_without_having_been_gone() -> None:
+    watcher = Watcher(FakeRoom(FakePerson("ada")))
+    person = (await watcher.next()).person
+    for works in (False, False, True, True):
+        person.line_works(works)
+    assert await watcher.next() == Away(person)
+    assert await watcher.next() == Back(person, was_gone=False)
     assert await watcher.nothing_more()
 
 

@@ -9,9 +9,10 @@ from livekit import rtc
 
 from engine.protocol import FRAME_BYTES
 from tests.fake_engine import FakeEngine
-from tests.worker.calls import Begin, FakeClip, tone
+from tests.worker.calls import ANEW, Begin, FakeClip, tone
 from tests.worker.fakes import FakePerson, FakeRoom, FakeSource
 from tests.worker.waiting import until
+from worker.conversation.sentences import NEW
 from worker.room import welcome as welcome_module
 from worker.room.call import CallManner
 from worker.room.disclosure import Disclosure
@@ -92,6 +93,24 @@ async def test_who_was_in_the_call_before_its_job_was_lost_is_not_told_again_and
     room.enter(bob)
     await until(lambda: CLIP.frame in sound_card.played)
     assert texts(room) == [SENTENCE]
+
+
+async def test_who_has_lost_a_conversation_is_told_before_the_new_one_begins_and_who_comes_later_is_not(
+    engine: FakeEngine, begin: Begin, sound_card: FakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(welcome_module, "ANEW", FakeClip(tone(ANEW)))
+    ada, room = FakePerson("ada"), FakeRoom()
+    room.enter(ada)
+    lost = Welcome(lost=frozenset(["ada"]))
+    begin(room, manner=CallManner(RoomPolicy.MIX, welcome=lost))
+    await until(lambda: texts(room) == [NEW])
+    await until(lambda: sound_card.played[:1] == [tone(ANEW)])
+    assert engine.frames == []
+    await until(lambda: room.local_participant.states[-1:] == ["listening"])
+    room.enter(FakePerson("bob"))
+    room.speak(ada).say(tone(1))
+    await until(lambda: tone(1) in engine.frames)
+    assert texts(room) == [NEW]
 
 
 async def test_nothing_begins_before_the_caller_can_hear_it(

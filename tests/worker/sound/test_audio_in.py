@@ -8,7 +8,8 @@ from livekit import rtc
 from engine.protocol import FRAME_BYTES
 from tests.worker.fakes import FakeSource, FakeTrack
 from worker.sound import pacemaker
-from worker.sound.audio_in import AudioIn, CallerFrame
+from worker.sound.audio_in import AudioIn
+from worker.sound.frames_in import CallerFrame
 
 SILENT, LOUD = bytes(FRAME_BYTES), b"\1" * FRAME_BYTES
 

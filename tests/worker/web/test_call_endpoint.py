@@ -25,11 +25,16 @@ def claims_of(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 async def test_a_page_is_told_what_it_can_ask_for(desk: Desk, open_web: Open) -> None:
-    desk.engine.card = ModelCard("a voice", 80, ("temperature", "voice"))
+    desk.engine.card = ModelCard("a voice", 80, ("temperature", "voice"), voices=("ann", "bob"))
     answer = await (await open_web()).get(CALL)
     told = await answer.json()
     assert "machine" in told.pop("notice")
-    assert told == {"model": "a voice", "secret": False, "settings": ["temperature", "voice"]}
+    assert told == {
+        "model": "a voice",
+        "secret": False,
+        "settings": ["temperature", "voice"],
+        "voices": ["ann", "bob"],
+    }
 
 
 async def test_a_caller_gets_a_room_with_an_agent_and_a_token_for_it(desk: Desk, open_web: Open) -> None:

@@ -49,6 +49,9 @@ class FakeRoom:
     async def list_dispatch(self, _room: str) -> list[api.AgentDispatch]:
         return self.dispatches
 
+    async def delete_dispatch(self, dispatch_id: str, _room: str) -> None:
+        self.dispatches = [each for each in self.dispatches if each.id != dispatch_id]
+
     async def create_dispatch(self, request: api.CreateAgentDispatchRequest) -> None:
         self.again.append(request)
         if self.helpful:

@@ -7,6 +7,7 @@ export interface CallInfo {
   model: string;
   secret: boolean;
   settings: string[];
+  voices: string[];
   notice: string;
 }
 

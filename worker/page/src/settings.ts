@@ -11,7 +11,7 @@ interface Field {
 }
 
 const FIELDS: Record<string, Field> = {
-  voice: { label: "Voice", hint: "The name of one of the model's voices." },
+  voice: { label: "Voice", hint: "Whose voice it has." },
   prompt: { label: "Prompt", hint: "Who it is, and what this call is about.", long: true },
   temperature: {
     label: "Temperature",
@@ -51,7 +51,7 @@ interface Stored {
   wishes?: Record<string, string>;
 }
 
-type Control = HTMLInputElement | HTMLTextAreaElement;
+type Control = HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement;
 
 export class Settings {
   private readonly controls = new Map<string, Control>();
@@ -110,7 +110,7 @@ export class Settings {
     group.querySelectorAll("label").forEach((label) => label.remove());
     this.controls.clear();
     for (const [name, field] of Object.entries(FIELDS)) {
-      if (info.settings.includes(name)) group.append(this.control(name, field));
+      if (info.settings.includes(name)) group.append(this.control(name, field, name === "voice" ? info.voices : []));
     }
     group.hidden = this.controls.size === 0;
   }
@@ -122,14 +122,18 @@ export class Settings {
     await this.listDevices();
   }
 
-  private control(name: string, field: Field): HTMLLabelElement {
-    const control = document.createElement(field.long ? "textarea" : "input");
+  private control(name: string, field: Field, choices: string[]): HTMLLabelElement {
+    const control = document.createElement(choices.length ? "select" : field.long ? "textarea" : "input");
+    if (control instanceof HTMLSelectElement) {
+      control.append(new Option("What the server takes", ""), ...choices.map((choice) => new Option(choice)));
+    }
     if (control instanceof HTMLInputElement && field.number) {
       const { min, max, step, usual } = field.number;
       Object.assign(control, { type: "number", min, max, step, placeholder: usual, inputMode: "decimal" });
     }
     control.name = name;
     control.value = this.stored.wishes?.[name] ?? "";
+    if (control instanceof HTMLSelectElement && control.selectedIndex < 0) control.selectedIndex = 0;
     this.controls.set(name, control);
     const label = document.createElement("label");
     if (field.number) label.className = "number";

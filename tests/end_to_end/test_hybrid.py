@@ -1,0 +1,94 @@
+"""The hybrid example, `examples/hybrid.py`: real plugins over HTTP, to models that take no time."""
+
+from pathlib import Path
+
+import numpy as np
+
+from load_tests.hybrid.model_server import ANSWER_HZ, ModelServer
+from tests.end_to_end.conftest import PATIENCE_S, StartWorker, environment
+from tests.end_to_end.processes import ROOT, START_TIMEOUT_S, python, running
+from tests.end_to_end.sounds import share
+from tests.worker.waiting import until
+from worker.caller import sound_files
+from worker.caller.caller import SPEAKING_RATE, Caller, new_room
+from worker.settings import LiveKitSettings
+
+EXAMPLE = str(ROOT / "examples" / "hybrid.py")
+SPOKEN = sound_files.read(ROOT / "deploy" / "sample.wav", SPEAKING_RATE)[2 * SPEAKING_RATE :]
+NOTHING = np.zeros(SPEAKING_RATE // 10, np.int16)
+WINDOW = 12_000
+LONG = " ".join(["and so on"] * 100)
+
+
+def hears_the_answer(caller: Caller) -> bool:
+    """Whether the last half second is the voice's hum."""
+    last = caller.heard[-WINDOW:]
+    return len(last) == WINDOW and bool(last.any()) and share(last, ANSWER_HZ) > 0.8
+
+
+def written(caller: Caller) -> str:
+    """All that the agent has said, as its caller reads it."""
+    return " ".join(segment.text for segment in caller.segments)
+
+
+async def test_a_tool_is_called_its_result_is_heard_typed_text_is_answered_and_the_caller_stops_it(
+    livekit: LiveKitSettings, engine_port: int, logs: Path
+) -> None:
+    mine = livekit.model_copy(update={"livekit_agent_name": "hybrid"})
+    async with ModelServer.running() as models:
+        models.heard = "What is the weather like in Paris?"
+        urls = {"LLM_URL": models.url, "STT_URL": models.url, "ENGINE_URL": f"ws://127.0.0.1:{engine_port}"}
+        # A model of LiveKit's that says when a turn is over, and that the example does not use.
+        spared = {"LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE": "0"}
+        command = python("livekit.agents", "start", "--dev", EXAMPLE)
+        with running(command, logs / "hybrid.log", **urls, **spared, **environment(mine)) as agent:
+            await until(lambda: "registered worker" in agent.said(), START_TIMEOUT_S)
+            async with Caller.join(mine, new_room()) as caller:
+                await caller.wait_for_agent(PATIENCE_S)
+                await caller.say(SPOKEN)
+                assert caller.heard.any(), "Moshi is heard while its caller still speaks"
+                assert not hears_the_answer(caller)
+                await until(lambda: hears_the_answer(caller), PATIENCE_S)
+                results = [asked.text for asked in models.of("chat") if "twelve degrees" in asked.text]
+                spoken = [asked.text for asked in models.of("speech")]
+                assert results[0] in " ".join(spoken), "the tool's result is what is said"
+                await until(lambda: "twelve degrees" in written(caller), PATIENCE_S)
+
+                models.answer = LONG
+                await caller.say(NOTHING)
+                await caller.room.local_participant.send_text("Tell me a story.", topic="lk.chat")
+                await until(lambda: any("story" in asked.text for asked in models.of("chat")), PATIENCE_S)
+                await until(lambda: hears_the_answer(caller), PATIENCE_S)
+
+                models.heard, models.answer = "Stop.", "As you wish."
+                await caller.say(SPOKEN)
+                await until(lambda: any("Stop" in asked.text for asked in models.of("chat")), PATIENCE_S)
+                await until(lambda: not hears_the_answer(caller), PATIENCE_S)
+        said = agent.said()
+    assert "I hear you" in written(caller), "what Moshi said that was heard"
+    understood = str(caller.captions)
+    assert "What is the weather" in understood, "and what was understood of its caller"
+    assert "Traceback" not in said
+    assert "turn answered" in said
+
+
+async def test_the_ready_made_worker_has_the_mode_and_the_models_of_its_settings(
+    livekit: LiveKitSettings, engine_port: int, start_worker: StartWorker
+) -> None:
+    mine = livekit.model_copy(update={"livekit_agent_name": "modes"})
+    async with ModelServer.running() as models:
+        urls = dict.fromkeys(("WORKER_LLM_URL", "WORKER_STT_URL", "WORKER_TTS_URL"), models.url)
+        settings = {"WORKER_MODE": "hybrid", "WORKER_LLM_MODEL": "none", "WORKER_DISCLOSURE": "all"}
+        engine = {"ENGINE_URL": f"ws://127.0.0.1:{engine_port}"}
+        with start_worker("start", "modes", **urls, **settings, **engine) as worker:
+            async with Caller.join(mine, new_room()) as caller:
+                await caller.wait_for_agent(PATIENCE_S)
+                shown = caller.agent_attributes
+                assert (shown["moshi.mode"], shown["moshi.text_input"]) == ("hybrid", "true")
+                await until(lambda: any("a machine" in each.text for each in caller.segments), PATIENCE_S)
+                await caller.say(NOTHING)
+                await caller.room.local_participant.send_text("Hello?", topic="lk.chat")
+                await until(lambda: hears_the_answer(caller), PATIENCE_S)
+            await until(lambda: '"call ended"' in worker.said(), PATIENCE_S)
+    assert '"reason": "caller_left"' in worker.said()
+    assert "Traceback" not in worker.said()
