@@ -105,7 +105,7 @@ async def _begin(
             are_brought_back = settings.engine_admin_socket is not None and call.is_held
             if is_for_good(reason, are_brought_back=are_brought_back):
                 await hang_up_those_left_in(context.room, switchboard)
-                # One that failed may go on with another worker. Who was told that it is over is to hear no more.
+                # One that failed may go on with another worker. Who was told that it is over hears no more.
                 if reason is not Reason.FAILED and context.room.remote_participants:
                     await dispatches.withdraw(context.api, context.room.name, call_id)
             # Not after the last word of it is sent: a collector may be slow.
