@@ -44,6 +44,14 @@ _MOST_NAME_CHARACTERS = 512
 _MOST_FOLLOWED = 64
 
 
+def check_prompt(name: str, text: str) -> None:
+    """Raise SessionError for a prompt that is too long, which the query calls `name`."""
+    if len(text) > MAX_PROMPT_CHARACTERS:
+        raise SessionError(
+            f"{name} has {len(text)} characters: {MAX_PROMPT_CHARACTERS} are the most; shorten it"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class SessionRequest:
     """The query of a session, and whose it is. None leaves it to the engine: its own defaults, a random seed.
@@ -76,10 +84,8 @@ class SessionRequest:
         """Parse and check a query string. Raises SessionError that names the parameter and what it takes."""
         given: dict[str, Any] = {}
         for name, text in query.items():
-            if name == "prompt" and len(text) > MAX_PROMPT_CHARACTERS:
-                raise SessionError(
-                    f"prompt has {len(text)} characters: {MAX_PROMPT_CHARACTERS} are the most; shorten it"
-                )
+            if name == "prompt":
+                check_prompt(name, text)
             if name in _OTHER_PARAMETERS:
                 given[name] = text
             elif name in RANGES:

@@ -33,6 +33,8 @@ def load_voices(folder: Path, config: LMConfig, mimi: Mimi) -> dict[str, Voice]:
         raise SettingError(f"ENGINE_VOICES={folder}: no such folder; give the one that holds the voices")
     voices: dict[str, Voice] = {}
     for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
         kind = path.suffix.lower()
         if kind == ".pt":
             raise SettingError(

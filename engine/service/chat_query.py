@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.errors import SessionError
-from engine.protocol import RANGES, SessionRequest
+from engine.protocol import RANGES, SessionRequest, check_prompt
 
 CHAT_PATH = "/api/chat"
 PLAIN_FORMAT = "pcm_f32le"
@@ -42,6 +42,7 @@ class ChatRequest:
             )
         asked = {ours: _clamped(name, ours, given[name]) for name, ours in _SAMPLING.items() if name in given}
         voice = given.get("voice_prompt")
+        check_prompt("text_prompt", given.get("text_prompt", ""))
         session = SessionRequest(
             **asked,  # type: ignore[arg-type]  # top-k are whole numbers, see _clamped
             seed=_seed(given),

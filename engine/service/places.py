@@ -6,14 +6,14 @@ from engine.persona.prompt import Prompt
 from engine.service.prompt_cache import PromptCache
 from engine.service.seats import Seats
 from engine.step.frames import Sampling, SlotRef
-from engine.step.moves import Copy, HostCopy, Keep, Lift, Move, Restore
+from engine.step.moves import Copy, HostCopy, Keep, Lift, Move, Recall, Restore
 from engine.step.ready_queue import Join, ReadyQueue
 from engine.step.slots import SlotPool
 
 
 class Place:
     """One session's. `slot` is None while its state is in host memory, as `copy`, or on the way there.
-    `prompt`: what it begins with, in host memory, or is to leave there.
+    `prompt`: what it is to leave in host memory for others who begin as it does.
     """
 
     def __init__(self, session: str, slot: SlotRef) -> None:
@@ -69,8 +69,10 @@ class Places:
         if prompt is None:
             self._queue.join(Join(slot, sampling))
         else:
-            place.prompt = self._prompts.ask(prompt)
-            self._queue.join(Join(slot, sampling, prompt.prefix, place.prompt))
+            copy = self._prompts.ask(prompt)
+            if copy is not None and copy.snapshot is None:
+                place.prompt = copy
+            self._queue.join(Join(slot, sampling, prompt.prefix, copy))
         return place
 
     def arrive(self, session: str, seat: str, copy: HostCopy) -> Place:
@@ -154,10 +156,18 @@ class Places:
 
     def kept(self, move: Keep, arrived: bool) -> None:
         """A session has left its prompt in host memory, or could not."""
+        place = self._holders.get(move.slot)
+        if place is not None and place.prompt is move.copy:
+            # What is kept is the cache's alone: it bounds what all of them take.
+            place.prompt = None
         if arrived:
             self._prompts.filled(move.copy)
         else:
             self._prompts.give_up(move.copy)
+
+    def not_recalled(self, move: Recall) -> None:
+        """A session could not begin with what was kept: the next one runs its prompt."""
+        self._prompts.forget(move.copy)
 
     def _enter(self, session: str, seat: str | None) -> tuple[Place, SlotRef]:
         self._seats.enter(seat)

@@ -39,7 +39,10 @@ class PromptCache:
 
     def filled(self, copy: HostCopy) -> None:
         """A copy that was empty holds a state now."""
-        for key in self._give_up(copy):
+        keys = self._give_up(copy)
+        if _size(copy) > self._most_bytes:
+            return
+        for key in keys:
             self._kept[key] = copy
         while self.nbytes > self._most_bytes:
             self._kept.popitem(last=False)
@@ -47,6 +50,11 @@ class PromptCache:
     def give_up(self, copy: HostCopy) -> None:
         """Nobody fills it any more."""
         self._give_up(copy)
+
+    def forget(self, copy: HostCopy) -> None:
+        """It could not be brought back."""
+        for key in [key for key, kept in self._kept.items() if kept is copy]:
+            del self._kept[key]
 
     def _give_up(self, copy: HostCopy) -> list[Key]:
         keys = [key for key, coming in self._coming.items() if coming is copy]

@@ -221,6 +221,8 @@ class Sessions:
         if isinstance(move, Keep):
             self._places.kept(move, arrived)
             return
+        if isinstance(move, Recall) and not arrived:
+            self._places.not_recalled(move)
         session = self._live.get(self._places.moved(move) or "")
         if session is not None and isinstance(move, Recall) and not arrived:
             self.close(session, "error", EngineError("the conversation could not begin: call again"))

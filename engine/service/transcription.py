@@ -21,6 +21,7 @@ from engine.step.frames import FRAME_S, FRAME_SAMPLES, Frame, Sampling, StepResu
 from engine.transcript_protocol import TranscriptEvent, Turn
 
 _MAX_UNSENT_EVENTS = 2000
+_MAX_UNANSWERED = round(30.0 / FRAME_S)
 # Beyond the model's delay, as upstream's `run_inference` has it.
 _TAIL_S = 1.0
 # Each costs as many frames as words are late.
@@ -92,6 +93,7 @@ class Transcription:
         self._words = Words(model.boundary, model.piece, model.text)
         self._sound = bytearray()
         self._frames = 0
+        self._answered = 0
         self._spoken = 0
         self._last: int | None = None
         self._insert(math.ceil(model.prefix_s / FRAME_S))
@@ -103,10 +105,12 @@ class Transcription:
     def receive(self, pcm: bytes) -> None:
         """PCM s16le mono 24 kHz, any length; lost after the end.
 
-        Raises SessionError when it comes much faster than real time.
+        Raises SessionError when it comes much faster than real time, or than it can be written down.
         """
         if self._last is not None:
             return
+        if self._frames - self._answered > _MAX_UNANSWERED:
+            raise SessionError("more than 30 s of sound wait to be written down: send it no faster than said")
         self._pace.sound(len(pcm))
         self._sound += pcm
         while len(self._sound) >= FRAME_BYTES:
@@ -115,8 +119,11 @@ class Transcription:
             self._spoken += 1
 
     def flush(self) -> None:
-        """Let what was said be told now. Without effect if nothing was said since, or often in a second."""
-        if self._last is None and self._spoken and self._flushes.take(1):
+        """Let what was said be told now. Without effect if nothing was said since, often in a second, or
+        where more waits already than a flush puts in.
+        """
+        is_behind = self._frames - self._answered > self._model.delay_frames + self._spoken
+        if self._last is None and self._spoken and not is_behind and self._flushes.take(1):
             self._insert(self._model.delay_frames)
 
     def finish(self) -> None:
@@ -134,6 +141,7 @@ class Transcription:
         """What one frame's token tells; whether it was the last. Raises SessionError if nobody reads it."""
         if self.events.qsize() > _MAX_UNSENT_EVENTS:
             raise SessionError("the client does not read its words")
+        self._answered = result.frame.number + 1
         began_s = result.frame.number * FRAME_S
         told_s = self._timeline.sound_s(began_s - self._model.delay_s)
         for event in self._words.take(result.text_token, told_s):

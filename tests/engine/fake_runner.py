@@ -49,7 +49,7 @@ class FakeRunner:
 
     def step(self, slots: Sequence[int], pcm: NDArray[np.int16]) -> StepOutput:
         self.stepping.set()
-        assert self.open_gate.wait(10)
+        assert self.open_gate.wait(60)
         if self.broken:
             raise RuntimeError(self.broken)
         self.calls.append("step")

@@ -57,7 +57,7 @@ def start_engine(monkeypatch: pytest.MonkeyPatch) -> StartEngine:
             runner.open_gate.set()
             shutdown.request()
             shutdown.request()
-            await asyncio.wait_for(served, 10)
+            await asyncio.wait_for(served, 60)
 
     return start
 

@@ -111,7 +111,7 @@ async def refusal(engine: RunningEngine, **query: str) -> tuple[int, dict[str, A
 
 
 async def receive(socket: ClientWebSocketResponse) -> bytes:
-    return await socket.receive_bytes(timeout=5)
+    return await socket.receive_bytes(timeout=60)
 
 
 async def hear(socket: ClientWebSocketResponse, frames: int) -> tuple[bytes, str]:
@@ -132,7 +132,7 @@ def pitch(pcm: bytes) -> float:
 
 
 async def count_calls(engine: RunningEngine, calls: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (await engine.client.seats()).in_calls != calls:
             await asyncio.sleep(0.01)
 
@@ -224,7 +224,7 @@ async def goodbye(socket: ClientWebSocketResponse) -> tuple[str, int | None, str
     """The sentence of the last error message, and the code and text of the close frame."""
     sentence = ""
     while True:
-        message = await socket.receive(timeout=5)
+        message = await socket.receive(timeout=60)
         if message.type is WSMsgType.BINARY and message.data[0] == 5:
             sentence = message.data[1:].decode()
         elif message.type is WSMsgType.CLOSE:
@@ -287,9 +287,9 @@ async def test_an_engine_that_is_behind_costs_sound_and_not_lag(engine: RunningE
             await socket.send_bytes(floats(1))
         await socket.ping()
         # It comes once all before it was read.
-        assert (await socket.receive(timeout=10)).type is WSMsgType.PONG
+        assert (await socket.receive(timeout=60)).type is WSMsgType.PONG
         engine.runner.open_gate.set()
-        two_seconds = [await socket.receive_bytes(timeout=10) for _ in range(25)]
+        two_seconds = [await socket.receive_bytes(timeout=60) for _ in range(25)]
         assert two_seconds == 25 * [floats(1)]
         await socket.send_bytes(bytes(len(floats(1))))
         assert await receive(socket) == bytes(len(floats(1))), "the rest was not heard"
@@ -337,7 +337,7 @@ async def test_what_is_said_while_waiting_is_not_answered_later(start_engine: St
             for _ in range(20):
                 await later.send_bytes(floats(1))
             await first.close()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while len(engine.runner.joined) < 2:
                     await asyncio.sleep(0.01)
             await later.send_bytes(np.full(1920, 0.25, "<f4").tobytes())

@@ -125,7 +125,7 @@ async def follow(engine: RunningEngine, session: EngineSession) -> EngineSession
 
 
 async def in_calls(client: EngineClient, count: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await client.seats()).in_calls != count:
             await asyncio.sleep(0.01)
 
@@ -145,7 +145,7 @@ async def test_a_call_that_has_arrived_and_that_nobody_fetches_is_told_to_be_los
         watching = asyncio.create_task(first_orphan(fleet.lily_admin))
         await asyncio.sleep(0.1)
         await fleet.rose_admin.move(session.ready.session, "lily")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             orphan = await watching
         assert (orphan.session, orphan.identity) == (session.ready.session, "ann")
         claim = await fleet.lily_admin.claim(orphan.session)
@@ -203,7 +203,7 @@ async def test_what_was_said_before_is_answered_and_what_is_said_meanwhile_is_fo
         await asyncio.sleep(0.2)
         await session.send(3 * FRAME)
         fleet.rose.runner.open_gate.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while "lift" not in fleet.rose.runner.calls:
                 await asyncio.sleep(0.01)
         fleet.rose.runner.copied.set()
@@ -291,7 +291,7 @@ async def test_only_who_follows_is_moved(start: StartFleet) -> None:
             await fleet.rose_admin.move("nobody", "lily")
         lost = await fleet.rose.client.open(ANN)
         await lost.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not (await fleet.rose.client.seats()).held:
                 await asyncio.sleep(0.01)
         with pytest.raises(NotMovable, match="not there"):
@@ -377,7 +377,7 @@ async def test_an_engine_is_emptied_and_takes_no_new_calls(start: StartFleet) ->
         assert await empty(fleet.rose_socket, "lily", lines) is True
         assert lines.getvalue().endswith("empty: the engine takes no new calls and can be stopped\n")
         fleet.rose.shutdown.request()
-        assert await asyncio.wait_for(fleet.rose.served, 5)
+        assert await asyncio.wait_for(fleet.rose.served, 60)
         assert numbers(await say(await follow(fleet.lily, ann))) == [0]
 
 
@@ -386,13 +386,13 @@ async def test_emptying_waits_for_a_caller_who_is_away_for_a_moment(start: Start
         ann = await fleet.rose.client.open(ANN)
         await say(ann)
         await ann.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not (await fleet.rose.client.seats()).held:
                 await asyncio.sleep(0.01)
         emptying = asyncio.create_task(empty(fleet.rose_socket, "lily", io.StringIO()))
         await asyncio.sleep(0.2)
         ann = await fleet.rose.client.open(ANN, resume=ann.ready.resume)
-        assert await asyncio.wait_for(emptying, 10)
+        assert await asyncio.wait_for(emptying, 60)
         assert numbers(await say(await follow(fleet.lily, ann))) == [1]
 
 
@@ -403,7 +403,7 @@ async def test_emptying_waits_for_a_call_that_was_promised_a_seat(start: StartFl
         await asyncio.sleep(0.2)
         assert not emptying.done()
         ann = await fleet.rose.client.open(replace(ANN, seat="AJ_9"))
-        assert await asyncio.wait_for(emptying, 10)
+        assert await asyncio.wait_for(emptying, 60)
         await follow(fleet.lily, ann)
 
 
@@ -428,7 +428,7 @@ async def test_a_client_that_comes_back_in_mid_move_without_knowing_the_engine_i
         await say(ann)
         fleet.rose.runner.copied.clear()
         moving = asyncio.create_task(fleet.rose_admin.move(ann.ready.session, "lily"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not fleet.rose.runner.lifted:
                 await asyncio.sleep(0.01)
         again = await fleet.rose.client.open(replace(ANN, follows=()), resume=ann.ready.resume)
@@ -443,7 +443,7 @@ async def test_a_peer_withdraws_no_session_that_it_did_not_bring(start: StartFle
         ann = await fleet.lily.client.open(ANN)
         await say(ann)
         await ann.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not (await fleet.lily.client.seats()).held:
                 await asyncio.sleep(0.01)
         peer = Peer(fleet.lily.url, TOKEN)

@@ -80,8 +80,8 @@ async def test_who_hangs_up_while_a_prompt_is_kept_leaves_it_to_the_next(start_e
         await session.end()
         await session.close()
         engine.runner.copied.set()
-        for _ in range(2):
-            await call(engine, SessionRequest(voice="ann"))
+        assert await runs(engine, SessionRequest(voice="ann")) == FIRST
+        assert await runs(engine, SessionRequest(voice="ann")) == LATER
 
 
 async def test_a_session_whose_prompt_does_not_come_back_is_told_so(start_engine: StartEngine) -> None:
@@ -91,6 +91,8 @@ async def test_a_session_whose_prompt_does_not_come_back_is_told_so(start_engine
         session = await engine.client.open(SessionRequest(voice="ann"))
         told = [str(event) async for event in session]
         assert "could not begin" in "".join(told)
+        engine.runner.no_memory = False
+        assert await runs(engine, SessionRequest(voice="ann")) == FIRST
 
 
 async def test_what_is_asked_for_is_checked_and_answered_with_what_there_is(

@@ -2,10 +2,14 @@ import numpy as np
 import torch
 
 from engine.persona.prompt import Prompt
+from engine.service.places import Places
 from engine.service.prompt_cache import PromptCache
+from engine.service.seats import Seats
 from engine.state.snapshot import Snapshot
-from engine.step.moves import HostCopy
+from engine.step.frames import Sampling
+from engine.step.moves import HostCopy, Keep
 from engine.step.prefix import Prefix
+from engine.step.ready_queue import ReadyQueue
 
 
 def prompt(name: str) -> Prompt:
@@ -65,9 +69,28 @@ def test_what_is_larger_than_all_the_room_is_not_kept() -> None:
     cache = PromptCache(250)
     fill(cache, "ann")
     fill(cache, "long", 300)
-    assert cache.nbytes <= 250
-    assert not is_kept(cache, "long")
+    assert [is_kept(cache, name) for name in ("ann", "long")] == [True, False]
+
+
+def test_what_could_not_be_brought_back_is_run_again() -> None:
+    cache = PromptCache(1000)
+    cache.forget(fill(cache, "ann"))
+    assert not is_kept(cache, "ann")
 
 
 def test_without_room_every_session_runs_its_prompt() -> None:
     assert PromptCache(0).ask(prompt("ann")) is None
+
+
+def test_what_is_kept_is_held_by_the_cache_alone() -> None:
+    cache = PromptCache(1000)
+    places = Places(Seats(2), ReadyQueue(), 0, cache)
+    first = places.take("first", None, Sampling(), prompt("ann"))
+    copy = first.prompt
+    assert copy is not None
+    assert first.slot is not None
+    copy.snapshot = Snapshot([torch.zeros(100, dtype=torch.uint8)])
+    places.kept(Keep(first.slot, copy), arrived=True)
+    second = places.take("second", None, Sampling(), prompt("ann"))
+    assert cache.ask(prompt("ann")) is copy
+    assert (first.prompt, second.prompt) == (None, None)

@@ -50,13 +50,13 @@ async def rest(session: EngineSession) -> list[Event]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 
 
 async def held(client: EngineClient, count: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await client.seats()).held != count:
             await asyncio.sleep(0.01)
 
@@ -240,7 +240,7 @@ async def test_a_session_is_over_when_nobody_came_back_in_time(start_engine: Sta
     async with start_engine(grace_seconds=0.2) as engine:
         session = await engine.client.open(ANN)
         await session.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while 'moshi_sessions_ended_total{reason="connection_lost"} 1.0' not in await page(engine):
                 await asyncio.sleep(0.01)
         with pytest.raises(SessionGone):
@@ -254,7 +254,7 @@ async def test_without_a_grace_period_a_lost_session_is_over(start_engine: Start
         session = await engine.client.open(ANN)
         assert (session.ready.resume, session.ready.grace_s) == ("", 0.0)
         await session.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while (await engine.client.seats()).in_calls:
                 await asyncio.sleep(0.01)
         assert (await engine.client.seats()).held == 0
@@ -458,7 +458,7 @@ async def test_a_draining_engine_takes_its_own_callers_back_and_waits_for_nobody
             await engine.client.open(BOB)
         await again.end()
         await rest(again)
-        assert await asyncio.wait_for(engine.served, 5) is True
+        assert await asyncio.wait_for(engine.served, 60) is True
 
 
 @pytest.mark.parametrize("name", ["", "%ff", "a" * 513])

@@ -52,7 +52,7 @@ async def neighbour(engine: RunningEngine) -> AsyncIterator[Callable[[], Awaitab
 
 
 async def next_answer(session: EngineSession) -> tuple[int, bytes]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async for event in session:
             if isinstance(event, Audio):
                 return event.frame, event.pcm
@@ -60,7 +60,7 @@ async def next_answer(session: EngineSession) -> tuple[int, bytes]:
 
 
 async def all_seats_free_but(engine: RunningEngine, calls: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             seats = await engine.client.seats()
             if (seats.in_calls, seats.held) == (calls, 0):
@@ -144,7 +144,7 @@ async def test_messages_that_are_too_large(start_engine: StartEngine, size: int,
                 await socket.send_bytes(bytes(size))
             else:
                 await socket.send_str("x" * size)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while (await socket.receive()).type != aiohttp.WSMsgType.CLOSED:
                     pass
         await still_served()

@@ -134,7 +134,7 @@ class Running:
     def say(self, slot: SlotRef) -> int:
         """How many frames the session has answered, this one too."""
         self.queue.put(frame(slot))
-        return self.results.get(timeout=5)[0].text_token
+        return self.results.get(timeout=60)[0].text_token
 
 
 def test_others_are_stepped_while_a_session_is_copied() -> None:
@@ -148,7 +148,7 @@ def test_others_are_stepped_while_a_session_is_copied() -> None:
         assert [running.say(OTHER) for _ in range(3)] == [1, 2, 3]
         assert running.moves.empty()
         running.runner.copied.set()
-        assert running.results.get(timeout=5)[0].frame.slot == SECOND
+        assert running.results.get(timeout=60)[0].frame.slot == SECOND
     assert running.runner.lifted == [0]
 
 
@@ -160,7 +160,7 @@ def test_a_session_goes_on_in_another_slot() -> None:
         running.queue.move(Lift(FIRST, copy))
         running.queue.move(Restore(OTHER, copy))
         assert running.say(OTHER) == 4
-        assert [running.moves.get(timeout=5)[1] for _ in range(2)] == [True, True]
+        assert [running.moves.get(timeout=60)[1] for _ in range(2)] == [True, True]
 
 
 def test_a_copy_that_finds_no_memory_costs_one_session() -> None:
@@ -171,9 +171,9 @@ def test_a_copy_that_finds_no_memory_costs_one_session() -> None:
         running.queue.move(lift)
         running.queue.join(Join(SECOND, Sampling()))
         assert running.say(SECOND) == 1
-        assert running.moves.get(timeout=5) == (lift, False)
+        assert running.moves.get(timeout=60) == (lift, False)
         running.queue.move(Restore(OTHER, lift.copy))
-        assert running.moves.get(timeout=5)[1] is False
+        assert running.moves.get(timeout=60)[1] is False
         assert running.say(SECOND) == 2
     assert running.failed.empty()
 
@@ -185,10 +185,10 @@ def test_the_loop_tells_which_work_it_is_at() -> None:
         running.runner.open_gate.clear()
         running.runner.stepping.clear()
         running.queue.put(frame(FIRST, 1))
-        assert running.runner.stepping.wait(5)
+        assert running.runner.stepping.wait(60)
         before = running.loop.working_on
         running.runner.open_gate.set()
-        running.results.get(timeout=5)
+        running.results.get(timeout=60)
         deadline = time.monotonic() + 5
         while running.loop.working_on is not None and time.monotonic() < deadline:
             time.sleep(0.001)

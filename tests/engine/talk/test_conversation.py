@@ -34,7 +34,7 @@ class Talk:
         return self._out.getvalue()
 
     async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not condition():
                 assert not self.ended.done(), self.ended.result()
                 await asyncio.sleep(0.01)
