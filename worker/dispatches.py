@@ -49,11 +49,16 @@ async def dispatch_again(
     metadata = before[0].metadata if before else ""
     if before and not await _delete(livekit, room, before[0].id):
         return None
-    asked = api.CreateAgentDispatchRequest(
-        room=room, agent_name=agent_name, metadata=saying_anew(metadata) if anew else metadata
-    )
+    return await dispatch(livekit, room, agent_name, saying_anew(metadata) if anew else metadata)
+
+
+async def dispatch(livekit: api.LiveKitAPI, room: str, agent_name: str, metadata: str) -> api.AgentDispatch:
+    """Dispatch the agent, with patience: nobody else may know what the room has asked for.
+
+    Raises ServerError, ClientError, TimeoutError.
+    """
+    asked = api.CreateAgentDispatchRequest(room=room, agent_name=agent_name, metadata=metadata)
     for _ in range(_ATTEMPTS - 1):
-        # From here on nobody else knows what the room has asked for.
         try:
             return await livekit.agent_dispatch.create_dispatch(asked)
         except (aiohttp.ClientError, api.ServerError, TimeoutError):

@@ -8,7 +8,6 @@ LiveKit server again is sent to calls that were on before. So it looks for them 
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from livekit import api
 from livekit.protocol.models import Room
 
 from engine.errors import SettingError
-from worker.dispatches import dispatch_again
+from worker.dispatches import dispatch, dispatch_again, saying_anew
 from worker.phones.switchboard import hang_up_those_alone_in
 from worker.settings import WorkerSettings
 
@@ -35,8 +34,10 @@ STARTING_S = 15.0
 AGENT_WITHIN_S = 5.0
 POLL_S = 0.2
 MOST_TIMES = 5
-"""A room that has been given more agents than this ends them."""
+WITHIN_S = 600.0
+"""A room that has been given so many agents in that time ends them, and gets no more."""
 DISPATCHED = "begun_anew"
+_UNHEARD = (aiohttp.ClientError, api.ServerError, TimeoutError)
 _PEOPLE = (
     api.ParticipantInfo.Kind.STANDARD,
     api.ParticipantInfo.Kind.SIP,
@@ -77,7 +78,9 @@ class Stranded:
         self._utc = utc
         self._found = asyncio.Event()
         self._waiting: dict[str, _Waiting] = {}
-        self._given: Counter[str] = Counter()
+        self._given: dict[str, list[float]] = {}
+        self._given_up: set[str] = set()
+        self._owed: dict[str, str] = {}
         self._watching: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -112,8 +115,11 @@ class Stranded:
                 until = self._clock() + WATCH_S
             try:
                 await self.look(livekit, agent_name)
-            except (aiohttp.ClientError, api.ServerError, TimeoutError) as error:
+            except _UNHEARD as error:
                 log.warning("LiveKit does not say who is without an agent", extra={"detail": str(error)})
+            except Exception:
+                # Nobody would see that no one looks any more.
+                log.exception("the look for rooms without an agent failed")
             await asyncio.sleep(LOOK_S)
 
     async def look(self, livekit: api.LiveKitAPI, agent_name: str) -> None:
@@ -121,29 +127,45 @@ class Stranded:
         rooms = (await livekit.room.list_rooms(api.ListRoomsRequest())).rooms
         here = {room.sid for room in rooms}
         self._waiting = {sid: waiting for sid, waiting in self._waiting.items() if sid in here}
-        self._given = Counter({sid: times for sid, times in self._given.items() if sid in here})
+        self._given = {sid: times for sid, times in self._given.items() if sid in here}
+        self._owed = {sid: metadata for sid, metadata in self._owed.items() if sid in here}
+        self._given_up &= here
+        ready: list[tuple[Room, list[api.AgentDispatch]]] = []
         for room in rooms:
-            ours = await self._lacking(livekit, room, agent_name)
-            if not ours or self._given[room.sid] > MOST_TIMES:
+            try:
+                ours = await self._lacking(livekit, room, agent_name)
+            except _UNHEARD as error:
+                log.warning("LiveKit does not say who is in a room", extra={"detail": str(error)})
+                continue
+            if ours is None or room.sid in self._given_up:
                 self._waiting.pop(room.sid, None)
-            elif self._is_settled(room.sid, ours) and self._stays() and self._free() > 0:
-                await self._give(livekit, room, agent_name, ours)
+            elif self._is_settled(room.sid, ours):
+                ready.append((room, ours))
+        if self._stays():
+            gives = [self._give(livekit, room, agent_name, ours) for room, ours in ready[: max(0, self._free())]]
+            await asyncio.gather(*gives)
 
-    async def _lacking(self, livekit: api.LiveKitAPI, room: Room, agent_name: str) -> list[api.AgentDispatch]:
-        """What of our agent was dispatched to this room, if somebody is there and no agent."""
+    async def _lacking(
+        self, livekit: api.LiveKitAPI, room: Room, agent_name: str
+    ) -> list[api.AgentDispatch] | None:
+        """What of our agent was dispatched to this room, if somebody is there and no agent of ours."""
         if not room.num_participants or self._is_ours(room.name):
-            return []
+            return None
         people = await _people_in(livekit, room.name)
-        if any(_is_agent(each) for each in people) or not any(each.kind in _PEOPLE for each in people):
-            return []
+        if not any(each.kind in _PEOPLE for each in people):
+            return None
         try:
             dispatches = await livekit.agent_dispatch.list_dispatch(room.name)
         except api.ServerError:
             # It was closed meanwhile.
-            return []
-        return sorted(
-            (each for each in dispatches if each.agent_name == agent_name), key=lambda each: each.id
-        )
+            return None
+        ours = [each for each in dispatches if each.agent_name == agent_name]
+        if not agent_name:
+            # LiveKit notes one in every room, also where there never was a worker.
+            ours = [each for each in ours if each.state.jobs]
+        if _agents(people, ours) or not (ours or room.sid in self._owed):
+            return None
+        return sorted(ours, key=lambda each: each.id)
 
     def _is_settled(self, sid: str, ours: Iterable[api.AgentDispatch]) -> bool:
         """Whether nobody is on the way."""
@@ -160,25 +182,42 @@ class Stranded:
     async def _give(
         self, livekit: api.LiveKitAPI, room: Room, agent_name: str, ours: list[api.AgentDispatch]
     ) -> None:
-        self._given[room.sid] += 1
-        if self._given[room.sid] > MOST_TIMES:
+        now = self._clock()
+        recent = [at for at in self._given.get(room.sid, ()) if now - at < WITHIN_S]
+        if len(recent) >= MOST_TIMES:
+            self._given_up.add(room.sid)
             log.error("a room loses every agent that it gets, and gets no more")
             await hang_up_those_alone_in(room.name, livekit, "")
             return
-        given = await dispatch_again(livekit, room.name, agent_name, ours, anew=True)
+        try:
+            given = await self._dispatch(livekit, room, agent_name, ours)
+        except _UNHEARD as error:
+            log.warning("a room without its agent gets none yet", extra={"detail": str(error)})
+            return
         if given is None:
             return
+        self._given[room.sid] = [*recent, now]
         log.warning("a room without its agent gets one again, with a new conversation")
         self._count(DISPATCHED)
         for _ in range(round(AGENT_WITHIN_S / POLL_S)):
             await asyncio.sleep(POLL_S)
-            agents = sum(map(_is_agent, await _people_in(livekit, room.name)))
-            if agents > 1:
-                # The one of before has found its way back at the same moment, and has the conversation.
+            if len(_agents(await _people_in(livekit, room.name), [*ours, given])) > 1:
+                # The one of before has found its way back, and has the conversation.
                 with suppress(api.ServerError):
                     await livekit.agent_dispatch.delete_dispatch(given.id, room.name)
-            if agents:
                 return
+
+    async def _dispatch(
+        self, livekit: api.LiveKitAPI, room: Room, agent_name: str, ours: list[api.AgentDispatch]
+    ) -> api.AgentDispatch | None:
+        if ours:
+            # If none is made in its place, nothing in the room says that it had one.
+            self._owed[room.sid] = saying_anew(ours[0].metadata)
+            given = await dispatch_again(livekit, room.name, agent_name, ours, anew=True)
+        else:
+            given = await dispatch(livekit, room.name, agent_name, self._owed[room.sid])
+        del self._owed[room.sid]
+        return given
 
 
 async def _people_in(livekit: api.LiveKitAPI, room: str) -> list[api.ParticipantInfo]:
@@ -190,5 +229,14 @@ async def _people_in(livekit: api.LiveKitAPI, room: str) -> list[api.Participant
         return []
 
 
-def _is_agent(person: api.ParticipantInfo) -> bool:
-    return person.kind == api.ParticipantInfo.Kind.AGENT
+def _agents(
+    people: Iterable[api.ParticipantInfo], ours: Iterable[api.AgentDispatch]
+) -> list[api.ParticipantInfo]:
+    """Agents of ours: by what they show, or by the job with which they are about to."""
+    jobs = {f"agent-{job.id}" for each in ours for job in each.state.jobs}
+    return [
+        each
+        for each in people
+        if each.kind == api.ParticipantInfo.Kind.AGENT
+        and (each.identity in jobs or any(name.startswith("moshi.") for name in each.attributes))
+    ]

@@ -14,6 +14,7 @@ from livekit.protocol.agent_dispatch import AgentDispatchState
 from livekit.protocol.models import Room
 
 from tests.worker.waiting import until
+from worker import dispatches
 from worker import stranded as module
 from worker.dispatches import read
 from worker.stranded import LOOK_S, MOST_TIMES, SETTLED_S, STARTING_S, Stranded
@@ -25,11 +26,14 @@ LONG_AGO, NOW = 1_000.0, 1_000_000.0
 
 @dataclass
 class FakeServer:
-    """LiveKit with these rooms, and who is in them. helpful: a dispatch brings an agent."""
+    """LiveKit with these rooms, and who is in them. helpful: a dispatch brings an agent. Agents whose name
+    begins so are ours. busy: so many dispatches are not taken.
+    """
 
     people: dict[str, dict[str, int]]
     dispatches: dict[str, list[api.AgentDispatch]] = field(default_factory=dict)
     helpful: bool = True
+    busy: int = 0
     made: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     on_made: Callable[[], None] = lambda: None
@@ -47,7 +51,11 @@ class FakeServer:
 
     async def list_participants(self, asked: api.ListParticipantsRequest) -> api.ListParticipantsResponse:
         people = [
-            api.ParticipantInfo(identity=name, kind=Kind.Name(kind))
+            api.ParticipantInfo(
+                identity=name,
+                kind=Kind.Name(kind),
+                attributes={"moshi.model": "parrot"} if name.startswith("agent") else {},
+            )
             for name, kind in self.people[asked.room].items()
         ]
         return api.ListParticipantsResponse(participants=people)
@@ -68,6 +76,9 @@ class FakeServer:
         self.dispatches[room] = left
 
     async def create_dispatch(self, asked: api.CreateAgentDispatchRequest) -> api.AgentDispatch:
+        if self.busy:
+            self.busy -= 1
+            raise api.ServerError("unavailable", "no response from servers", status=503)
         self.made.append(asked.room)
         made = dispatch(asked.agent_name, asked.metadata, name=f"AD_{len(self.made)}")
         self.dispatches[asked.room].append(made)
@@ -88,8 +99,9 @@ def dispatch(
 class Watcher:
     """A worker that looks when it is told to, in a time of its own."""
 
-    def __init__(self, server: FakeServer, free: int = 9) -> None:
+    def __init__(self, server: FakeServer, free: int = 9, agent: str = AGENT) -> None:
         self.now = 0.0
+        self._agent = agent
         self.free = free
         self.ours: set[str] = set()
         self.draining = False
@@ -106,14 +118,15 @@ class Watcher:
 
     async def look(self, times: int = 1, after_s: float = SETTLED_S) -> None:
         for _ in range(times):
-            await self.stranded.look(self._livekit, AGENT)
+            await self.stranded.look(self._livekit, self._agent)
             self.now += after_s
 
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "POLL_S", 0.001)
-    monkeypatch.setattr(module, "AGENT_WITHIN_S", 0.005)
+    monkeypatch.setattr(module, "AGENT_WITHIN_S", 0.05)
+    monkeypatch.setattr(dispatches, "_AGAIN_S", 0.0)
 
 
 async def test_a_room_without_its_agent_gets_one_as_it_was_asked_for_and_only_one() -> None:
@@ -202,6 +215,56 @@ async def test_an_agent_that_comes_back_by_itself_meanwhile_stays_alone() -> Non
     await Watcher(server).look(2)
     assert server.made == ["lobby"]
     assert server.dispatches["lobby"] == [], "with it goes the agent that it has brought"
+
+
+async def test_one_that_comes_back_a_moment_later_stays_alone_too() -> None:
+    server = FakeServer({"lobby": {"ada": Kind.STANDARD}})
+
+    def come_back() -> None:
+        asyncio.get_running_loop().call_later(0.01, lambda: server.people["lobby"].update(agent=Kind.AGENT))
+
+    server.on_made = come_back
+    await Watcher(server).look(2)
+    assert server.dispatches["lobby"] == []
+
+
+async def test_agents_of_others_are_none_of_ours() -> None:
+    server = FakeServer({"lobby": {"ada": Kind.STANDARD, "scribe": Kind.AGENT}})
+    await Watcher(server).look(5)
+    assert server.made == ["lobby"]
+    assert len(server.dispatches["lobby"]) == 1
+
+
+async def test_without_a_name_only_rooms_that_have_had_an_agent_get_one() -> None:
+    noted = api.AgentDispatch(id="AD_0", agent_name="")
+    server = FakeServer(
+        {"meeting": {"ada": Kind.STANDARD}, "call": {"bob": Kind.STANDARD}},
+        {"meeting": [noted], "call": [dispatch("")]},
+    )
+    await Watcher(server, agent="").look(5)
+    assert server.made == ["call"]
+
+
+async def test_what_a_busy_server_does_not_take_is_asked_for_again() -> None:
+    server = FakeServer({"lobby": {"ada": Kind.STANDARD}}, {"lobby": [dispatch(metadata="mine")]}, busy=7)
+    await Watcher(server).look(6)
+    assert server.made == ["lobby"]
+    (given,) = server.dispatches["lobby"]
+    assert read(given.metadata) == ("mine", True)
+
+
+async def test_who_is_slower_than_another_worker_ends_no_telephone() -> None:
+    server = FakeServer({"lobby": {"sip_1": Kind.SIP}})
+    other = [dispatch(name=f"AD_of_another_{number}") for number in range(40)]
+
+    async def taken(_dispatch: str, room: str) -> None:
+        server.dispatches[room] = [other.pop()]
+        raise api.ServerError("not_found", "dispatch ID not found", status=404)
+
+    server.delete_dispatch = taken  # type: ignore[method-assign]
+    await Watcher(server).look(6 * MOST_TIMES)
+    assert len(other) < 40 - MOST_TIMES
+    assert server.removed == []
 
 
 async def test_a_room_that_loses_every_agent_gets_no_more_and_its_telephone_hears_no_silence() -> None:
