@@ -17,7 +17,7 @@ from worker.phones.switchboard import LiveKitSwitchboard, hang_up_those_left_in
 from worker.privacy import keeping_in, notice_in, welcome_in
 from worker.room.call import NOTHING_LOST, Call, CallLimits, CallManner
 from worker.room.grace import grace_in
-from worker.room.reasons import Reason, is_for_good
+from worker.room.reasons import Reason, is_for_good, is_nobody_to_be_sent
 from worker.room.returning import Returning
 from worker.room.wishes import FIRST_CALLER_S, Wishes
 from worker.settings import WorkerSettings, captions_in, open_engine
@@ -105,9 +105,8 @@ async def _begin(
             are_brought_back = settings.engine_admin_socket is not None and call.is_held
             if is_for_good(reason, are_brought_back=are_brought_back):
                 await hang_up_those_left_in(context.room, switchboard)
-                # One that failed may go on with another worker. Who was told that it is over hears no more.
-                if reason is not Reason.FAILED and context.room.remote_participants:
-                    await dispatches.withdraw(context.api, context.room.name, call_id)
+            if is_nobody_to_be_sent(reason, is_anybody_left=bool(context.room.remote_participants)):
+                await dispatches.withdraw(context.api, context.room.name, call_id)
             # Not after the last word of it is sent: a collector may be slow.
             context.shutdown(reason)
             await watch.close()

@@ -5,17 +5,12 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 
+from worker.settings import SECRETS
+
 # Fields of livekit-agents' own records that say who called.
 PERSONAL_FIELDS = frozenset({"room", "job", "job_request", "participant", "identity"})
 HIDDEN = "[hidden]"
 _Args = tuple[object, ...] | Mapping[str, object] | None
-_SECRETS = (
-    "LIVEKIT_API_SECRET",
-    "ENGINE_TOKEN",
-    "WORKER_CALL_SECRET",
-    "WORKER_SIP_INBOUND_PASSWORD",
-    "WORKER_SIP_OUTBOUND_PASSWORD",
-)
 _LEAST_SECRET = 12
 """Shorter ones are the development secret, which is an ordinary word."""
 _PATTERNS = re.compile(
@@ -43,7 +38,7 @@ class Discreet(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Change the record, and let it pass."""
-        for field in PERSONAL_FIELDS & vars(record).keys():
+        for field in [name for name in vars(record) if _is_personal(name)]:
             del vars(record)[field]
         record.args = _without_messages(record.args)
         record.msg, record.args = self.conceal(record.getMessage()), None
@@ -64,8 +59,13 @@ class Discreet(logging.Filter):
         return _PATTERNS.sub(HIDDEN, text)
 
     def _words(self) -> Iterable[str]:
-        secrets = (os.environ.get(name, "") for name in _SECRETS)
+        secrets = (os.environ.get(name, "") for name in SECRETS)
         return self.names | {secret for secret in secrets if len(secret) >= _LEAST_SECRET}
+
+
+def _is_personal(field: str) -> bool:
+    """livekit-agents marks by `pii` what callers said, what tools were told and what they answered."""
+    return field in PERSONAL_FIELDS or "pii" in field.split(".")
 
 
 def _without_messages(args: _Args) -> _Args:

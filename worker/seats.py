@@ -139,8 +139,8 @@ class Seats:
             mode = self._mode_in(metadata)
         except (SessionError, SettingError) as fault:
             log.error("call refused", extra={"call": request.id, "reason": fault.code, "detail": str(fault)})
-            # No other worker would make more of it.
-            await request.reject(terminate=True)
+            # What is asked for is as wrong elsewhere; what is not set here may be set there.
+            await request.reject(terminate=isinstance(fault, SessionError))
             return fault.code
         try:
             if mode is not Mode.PIPELINE:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -335,6 +335,15 @@ class WorkerSettings(
         """These settings as the environment that gives them again: job processes read them from there."""
         given = {name: getattr(self, name) for name in type(self).model_fields}
         return {name.upper(): _plain(value) for name, value in given.items() if value is not None}
+
+
+SECRETS = tuple(
+    name.upper()
+    for kind in (WorkerSettings, DialSettings)
+    for name, field in kind.model_fields.items()
+    if field.annotation is SecretStr or SecretStr in get_args(field.annotation)
+)
+"""The names of those settings that nobody may read."""
 
 
 def open_engine(settings: WorkerSettings) -> EngineClient:

@@ -142,8 +142,8 @@ class Stranded:
             elif self._is_settled(room.sid, ours):
                 ready.append((room, ours))
         if self._stays():
-            gives = [self._give(livekit, room, agent_name, ours) for room, ours in ready[: max(0, self._free())]]
-            await asyncio.gather(*gives)
+            seated = ready[: max(0, self._free())]
+            await asyncio.gather(*(self._give(livekit, room, agent_name, ours) for room, ours in seated))
 
     async def _lacking(
         self, livekit: api.LiveKitAPI, room: Room, agent_name: str

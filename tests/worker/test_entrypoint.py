@@ -191,6 +191,39 @@ async def test_nobody_is_sent_again_to_those_who_stay_in_the_room_of_a_call_that
     assert context.api.deleted == deleted
 
 
+@pytest.mark.parametrize(
+    ("reason", "are_seen", "deleted"),
+    [
+        (Reason.REMOVED, False, ["AD_1"]),
+        (Reason.NOBODY_CAME, True, ["AD_1"]),
+        (Reason.NOBODY_CAME, False, []),
+        (Reason.CONNECTION_LOST, False, []),
+        (Reason.WORKER_STOPPED, True, []),
+    ],
+)
+async def test_nobody_is_sent_again_where_the_agent_was_removed_or_had_nobody_to_talk_to(
+    monkeypatch: pytest.MonkeyPatch, reason: Reason, are_seen: bool, deleted: list[str]
+) -> None:
+    class Ending(FakeCall):
+        is_over = True
+        is_held = False
+
+        async def run(self) -> Reason:
+            return reason
+
+    monkeypatch.setattr(job, "Call", Ending)
+    monkeypatch.setattr(job, "open_engine", lambda _settings: FakeEngine())
+    monkeypatch.setattr("worker.logs.hide_names_in", lambda _room: None)
+    context = FakeContext()
+    context.room = FakeRoom("RM_1")
+    if not are_seen:
+        context.room.remote_participants.clear()
+    context.job = cast(Any, Job(id="AJ_1", dispatch_id="AD_1", room=Room(sid="RM_1")))
+    await job.entrypoint(cast(JobContext, context))
+    await context.stop("")
+    assert context.api.deleted == deleted
+
+
 async def test_who_is_left_without_a_conversation_hears_that_this_is_a_new_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

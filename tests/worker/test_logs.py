@@ -41,6 +41,20 @@ def test_nobody_is_named_and_the_sdks_noise_is_dropped(
     assert "ada" not in line
 
 
+@pytest.mark.parametrize("log_format", ["plain", "json"])
+@pytest.mark.parametrize("field", ["user_input", "arguments", "output", "error"])
+def test_what_callers_say_and_tools_are_told_is_not_there(
+    capsys: pytest.CaptureFixture[str], log_format: LogFormat, field: str
+) -> None:
+    logs.set_up(log_format)
+    words = {f"lk.pii.{field}": "my card number is four two"}
+    logging.getLogger("livekit.agents").error("a tool failed", extra={**words, "tool": "pay"})
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "a tool failed" in line
+    assert "pay" in line
+    assert "card" not in line
+
+
 def test_a_jobs_log_names_neither_the_room_nor_anybody_in_it(capsys: pytest.CaptureFixture[str]) -> None:
     logs.set_up("json")
     room = FakeRoom(FakePerson("ada", name="Ada L.", attributes={"sip.phoneNumber": "5551234567"}))

@@ -73,6 +73,20 @@ def test_secrets_and_tokens_stay_secret(log: tuple[logging.Logger, io.StringIO])
         assert private not in text
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("LIVEKIT_API_SECRET", "ENGINE_TOKEN", "WORKER_CALL_SECRET", "WORKER_SIP_INBOUND_PASSWORD"),
+        *("WORKER_SIP_OUTBOUND_PASSWORD", "WORKER_LLM_KEY", "WORKER_STT_KEY", "WORKER_TTS_KEY"),
+    ],
+)
+def test_every_secret_among_the_settings_is_hidden(
+    discreet: Discreet, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "sk-of-some-provider")
+    assert discreet.conceal("401 for sk-of-some-provider") == "401 for [hidden]"
+
+
 def test_names_that_are_known_are_hidden_as_whole_words(
     log: tuple[logging.Logger, io.StringIO], discreet: Discreet
 ) -> None:

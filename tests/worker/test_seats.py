@@ -12,6 +12,7 @@ from tests.fake_engine import FakeEngine, serving
 from tests.worker.waiting import until
 from worker import seats as seats_module
 from worker.seats import Seats, load_of
+from worker.watching.worker_metrics import OFFERS
 
 
 @dataclass
@@ -119,6 +120,20 @@ async def test_an_offer_that_asks_for_what_no_engine_has_is_refused_for_all_work
     assert await answer(seats, wrong) == [{"reject": True}]
     assert "call refused" in caplog.text
     assert engine.reserved == set()
+
+
+async def test_an_offer_of_a_mode_that_this_worker_has_no_models_for_is_left_to_others(
+    engine: FakeEngine, counted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGINE_URL", engine.url)
+    seats = Seats(Announcement(), never, counted.append)
+    seats.start()
+    await until(lambda: seats.engine_answers)
+    asked = FakeRequest("AJ_1", metadata='{"moshi": {"mode": "pipeline"}}')
+    assert await answer(seats, asked) == [{"reject": False}]
+    assert counted == ["bad_setting"]
+    assert set(counted) <= set(OFFERS)
+    await seats.stop()
 
 
 async def test_when_the_last_seat_is_taken_another_worker_may_try(engine: FakeEngine, seats: Seats) -> None:

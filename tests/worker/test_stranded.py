@@ -253,7 +253,7 @@ async def test_what_a_busy_server_does_not_take_is_asked_for_again() -> None:
     assert read(given.metadata) == ("mine", True)
 
 
-async def test_who_is_slower_than_another_worker_ends_no_telephone() -> None:
+async def test_who_is_slower_than_another_worker_ends_no_telephone(monkeypatch: pytest.MonkeyPatch) -> None:
     server = FakeServer({"lobby": {"sip_1": Kind.SIP}})
     other = [dispatch(name=f"AD_of_another_{number}") for number in range(40)]
 
@@ -261,7 +261,7 @@ async def test_who_is_slower_than_another_worker_ends_no_telephone() -> None:
         server.dispatches[room] = [other.pop()]
         raise api.ServerError("not_found", "dispatch ID not found", status=404)
 
-    server.delete_dispatch = taken  # type: ignore[method-assign]
+    monkeypatch.setattr(server, "delete_dispatch", taken)
     await Watcher(server).look(6 * MOST_TIMES)
     assert len(other) < 40 - MOST_TIMES
     assert server.removed == []

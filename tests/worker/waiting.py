@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import Callable
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
+async def until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
     """Wait until something has come about."""
     async with asyncio.timeout(timeout_s):
         while not condition():

@@ -129,7 +129,10 @@ class HybridCall:
         await self._welcome.to(person, told)
         if told.clips:
             saying = self._session.say(
-                told.sentence, audio=told.sound(), allow_interruptions=False, add_to_chat_ctx=False
+                " ".join(told.sentences),
+                audio=told.sound(),
+                allow_interruptions=False,
+                add_to_chat_ctx=False,
             )
             await saying.wait_for_playout()
 
@@ -143,7 +146,11 @@ class HybridCall:
         notice_s = min(self._limits.notice_s, self._limits.max_s)
         await asyncio.sleep(self._limits.max_s - notice_s)
         notice = f"This call ends in {notice_s:g} seconds."
-        await self._room.local_participant.send_text(notice, topic=transcript.TOPIC)
+        try:
+            await self._room.local_participant.send_text(notice, topic=transcript.TOPIC)
+        except Exception:
+            # The SDK has no narrower error. A line that nobody can read must not end a call.
+            log.warning("a notice was lost", exc_info=True)
         await asyncio.sleep(notice_s)
         self.hang_up(Reason.MAX_TIME)
 
@@ -152,7 +159,7 @@ class _Told:
     """What a caller is greeted with, see `worker/room/welcome.py`. Until it is said, Moshi is not there."""
 
     def __init__(self, hybrid: Hybrid) -> None:
-        self.sentence = ""
+        self.sentences: list[str] = []
         self.clips: list[Clip] = []
         self._hybrid = hybrid
 
@@ -160,7 +167,7 @@ class _Told:
         await self._hybrid.heard()
 
     def notice(self, text: str) -> None:
-        self.sentence = text
+        self.sentences.append(text)
 
     def announce(self, clip: Clip) -> None:
         self.clips.append(clip)

@@ -65,10 +65,11 @@ class Hybrid:
         first: Callable[[], Coroutine[Any, Any, None]] = _nothing,
         **options: Any,
     ) -> None:
-        """Start the session in this room, with Moshi beside it; both end when the session closes.
+        """Start the session in this room, with Moshi beside it; both end when the session closes, as it
+        does where nothing can be played.
 
-        first: what is done before Moshi hears and says anything. options: as AgentSession.start takes them,
-        but for an output of sound.
+        first: what is done before Moshi hears and says anything; where it fails, the call goes on. options:
+        as AgentSession.start takes them, but for an output of sound.
         """
         session.output.audio = self._stage
         session.on("user_state_changed", self._on_caller)
@@ -79,9 +80,9 @@ class Hybrid:
             job.add_shutdown_callback(self.aclose)
         await session.start(agent, room=room, **options)
         me = room.local_participant
-        self._start(self._stage.publish(me), self._stage.run())
+        self._start(self._play(me, session))
         if self._moshi is None or session.input.audio is None:
-            self._start(first())
+            self._start(_try(first))
             return
         transcript = Transcript(me)
         companion = Companion(self._moshi, self._conductor, transcript, self._stage.wake)
@@ -104,6 +105,15 @@ class Hybrid:
             task.add_done_callback(_log_failure)
             self._tasks.append(task)
 
+    async def _play(self, me: rtc.LocalParticipant, session: AgentSession[Any]) -> None:
+        try:
+            await self._stage.publish(me)
+            await self._stage.run()
+        except Exception:
+            # Else its caller would hear nothing, for as long as they wait.
+            log.exception("nothing can be played, and the session is closed")
+            session.shutdown(drain=False)
+
     def _on_caller(self, event: UserStateChangedEvent) -> None:
         self._conductor.caller(speaks=event.new_state == "speaking")
 
@@ -118,8 +128,15 @@ class Hybrid:
 
 
 async def _after(first: Callable[[], Awaitable[None]], then: Callable[[], Awaitable[None]]) -> None:
-    await first()
+    await _try(first)
     await then()
+
+
+async def _try(first: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await first()
+    except Exception:
+        log.exception("the call goes on without its greeting")
 
 
 def _log_failure(task: "asyncio.Task[None]") -> None:

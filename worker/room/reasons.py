@@ -11,6 +11,7 @@ class Reason(StrEnum):
     CALLER_LEFT = "caller_left"
     NOBODY_CAME = "nobody_came"
     ROOM_CLOSED = "room_closed"
+    REMOVED = "removed"
     MAX_TIME = "max_time"
     IDLE = "idle"
     CONNECTION_LOST = "connection_lost"
@@ -27,6 +28,7 @@ HANG_UPS = (
     Reason.CALLER_LEFT,
     Reason.NOBODY_CAME,
     Reason.ROOM_CLOSED,
+    Reason.REMOVED,
     Reason.MAX_TIME,
     Reason.IDLE,
     Reason.REPLACED,
@@ -35,6 +37,7 @@ HANG_UPS = (
 # The agent leaves, and none takes its place.
 _WITHOUT_SUCCESSOR = (
     Reason.CALLER_LEFT,
+    Reason.NOBODY_CAME,
     Reason.MAX_TIME,
     Reason.IDLE,
     Reason.ENGINE_LOST,
@@ -45,7 +48,7 @@ _WITHOUT_SUCCESSOR = (
 _DISCONNECTED = {
     rtc.DisconnectReason.ROOM_DELETED: Reason.ROOM_CLOSED,
     rtc.DisconnectReason.ROOM_CLOSED: Reason.ROOM_CLOSED,
-    rtc.DisconnectReason.PARTICIPANT_REMOVED: Reason.ROOM_CLOSED,
+    rtc.DisconnectReason.PARTICIPANT_REMOVED: Reason.REMOVED,
     # Another job took our place, and has brought the conversation with it.
     rtc.DisconnectReason.DUPLICATE_IDENTITY: Reason.REPLACED,
     # Ourselves: the framework leaves the room before it tells us that the job is to stop.
@@ -56,6 +59,14 @@ _DISCONNECTED = {
 def is_for_good(reason: Reason, *, are_brought_back: bool) -> bool:
     """Whether no other agent takes our place. are_brought_back: calls that lose their job get another."""
     return reason in _WITHOUT_SUCCESSOR or (reason is Reason.FAILED and not are_brought_back)
+
+
+def is_nobody_to_be_sent(reason: Reason, *, is_anybody_left: bool) -> bool:
+    """Whether no agent is to come to the room again for this call. is_anybody_left: as far as the SDK knows,
+    which knows nobody once the agent itself is out.
+    """
+    # One that failed may go on with another worker. Who was told that it is over hears no more.
+    return reason is Reason.REMOVED or (is_anybody_left and reason in _WITHOUT_SUCCESSOR)
 
 
 def of_disconnect(reason: rtc.DisconnectReason.ValueType) -> Reason:

@@ -17,7 +17,7 @@ FIRST_CALLER_S = 10.0
 class Wishes:
     """What is wanted, read once. by_app: of the dispatch and of the room; wrong: what is wrong with it, told
     once somebody is there to hear it. patience_s: for how long a session waits for the first caller, whose
-    token may have a say; later than that it has none.
+    token may have a say; later than that it has none. One that cannot begin waits for as long as the call.
     """
 
     by_app: SessionRequest
@@ -42,7 +42,7 @@ class Wishes:
 
     async def of_first(self) -> SessionRequest:
         """Of a conversation with whoever comes first. Raises SessionError."""
-        await asyncio.wait([self._first], timeout=self.patience_s)
+        await asyncio.wait([self._first], timeout=None if self.wrong else self.patience_s)
         return self.of_caller(self._first.result() if self._first.done() else None)
 
     def of_caller(self, caller: rtc.RemoteParticipant | None) -> SessionRequest:

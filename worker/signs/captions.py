@@ -10,17 +10,19 @@ from livekit.agents.language import LanguageCode
 from livekit.agents.stt import SpeechEvent, SpeechEventType
 
 from engine.errors import EngineError, EngineUnreachable, NotServed, Refused
-from engine.protocol import Failure
+from engine.protocol import Ended, Failure
 from engine.step.frames import FRAME_S, SAMPLE_RATE
 from engine.transcript_client import Transcript, TranscriptClient
 from engine.transcript_protocol import Turn, Word, WordEnd
 from worker.plugin.utterance import Patience, Utterance
 from worker.room.audience import EVERYBODY, Audience
-from worker.signs.transcript import TOPIC
+from worker.signs.transcript import FINISH_TIMEOUT_S, TOPIC
 
 log = logging.getLogger(__name__)
 
 AGAIN_S = 5.0
+HANG_UP = "hang_up"
+"""How the engine ends what has been written down to the end."""
 Opening = Callable[[], TranscriptClient]
 
 
@@ -54,35 +56,44 @@ class Captions:
                 return
             except (EngineUnreachable, Refused) as error:
                 log.info("no captions for now: %s", error)
-            except EngineError:
+            except Exception:
+                # The SDK has no narrower error.
                 log.warning("captions were lost", exc_info=True)
             await asyncio.sleep(self._again_s)
 
     async def _write(self, transcript: Transcript, track: rtc.Track, speaker: str) -> None:
-        utterance = Utterance(Patience(), LanguageCode("und"))
         line = _Line(self._participant, self._audience, speaker, track.sid)
-        hearing = asyncio.create_task(_hear(track, transcript))
         try:
-            async for event in transcript:
-                told: list[SpeechEvent] = []
-                match event:
-                    case Word():
-                        told = utterance.word(event)
-                    case WordEnd():
-                        utterance.word_end(event)
-                    case Turn():
-                        was_due = utterance.is_due
-                        told = utterance.turn(event)
-                        if utterance.is_due and not was_due:
-                            await transcript.flush()
-                    case Failure():
-                        raise EngineError(event.message)
-                for each in told:
-                    await line.tell(each)
-            await line.end()
+            async with asyncio.TaskGroup() as tasks:
+                hearing = tasks.create_task(_hear(track, transcript))
+                await _read(transcript, line)
+                hearing.cancel()
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
         finally:
-            hearing.cancel()
-            await asyncio.gather(hearing, return_exceptions=True)
+            await line.end()
+
+
+async def _read(transcript: Transcript, line: "_Line") -> None:
+    utterance = Utterance(Patience(), LanguageCode("und"))
+    async for event in transcript:
+        told: list[SpeechEvent] = []
+        match event:
+            case Word():
+                told = utterance.word(event)
+            case WordEnd():
+                utterance.word_end(event)
+            case Turn():
+                was_due = utterance.is_due
+                told = utterance.turn(event)
+                if utterance.is_due and not was_due:
+                    await transcript.flush()
+            case Failure():
+                raise EngineError(event.message)
+            case Ended() if event.reason != HANG_UP:
+                raise EngineUnreachable(f"the engine has ended them: {event.reason}")
+        for each in told:
+            await line.tell(each)
 
 
 async def _hear(track: rtc.Track, transcript: Transcript) -> None:
@@ -125,8 +136,14 @@ class _Line:
     async def end(self) -> None:
         """What is open is final."""
         open_, self._open, self._told = self._open, None, ""
-        if open_ is not None:
-            await open_.aclose(attributes=self._attributes(final=True))
+        if open_ is None:
+            return
+        try:
+            async with asyncio.timeout(FINISH_TIMEOUT_S):
+                await open_.aclose(attributes=self._attributes(final=True))
+        except Exception as error:  # noqa: BLE001  # the SDK has no narrower one
+            # A room that is gone is no reason for a traceback.
+            log.warning("the end of a caption was lost: %r", error)
 
     async def _add(self, text: str) -> None:
         if self._open is None:

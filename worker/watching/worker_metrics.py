@@ -12,7 +12,10 @@ _DURATION_BUCKETS = (5, 15, 30, 60, 120, 240, 480, 900, 1800, 3600, 7200)
 ACCEPTED = "accepted"
 LOST_CALLS = ("brought_back", "begun_anew", "over", "given_up", "failed")
 PHONES = ("offered_again", "hung_up")
-OFFERS = (ACCEPTED, "engine_full", "draining", "unreachable", "bad_session", "no_engine", "given_away")
+OFFERS = (
+    ACCEPTED, "engine_full", "draining", "unreachable", "bad_session", "bad_setting", "no_engine",
+    "given_away",
+)  # fmt: skip
 REQUESTS = (
     ACCEPTED, "full", "no_agent", "no_server", "no_engine", "too_many_calls", "unauthorized",
     "forbidden_origin", "bad_session", "failed",

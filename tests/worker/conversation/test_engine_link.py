@@ -215,7 +215,7 @@ async def test_a_session_of_an_earlier_job_goes_on_or_begins_anew(engine: FakeEn
 async def test_a_hang_up_ends_the_session_and_the_link(engine: FakeEngine, dial: Dial) -> None:
     line = await dial()
     await line.link.end()
-    await asyncio.wait_for(line.running, 5)
+    await asyncio.wait_for(line.running, 60)
     assert engine.ends == ["hang_up"]
 
 
@@ -225,7 +225,7 @@ async def test_a_hang_up_while_it_is_opened_ends_it_too(engine: FakeEngine) -> N
         line = Line(link)
         await until(lambda: engine.in_calls)
         await link.end()
-        await asyncio.wait_for(line.running, 5)
+        await asyncio.wait_for(line.running, 60)
     assert engine.ends == ["hang_up"]
 
 

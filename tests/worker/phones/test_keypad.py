@@ -16,7 +16,7 @@ from tests.worker.waiting import until
 from worker.phones.handset import Handset
 from worker.phones.keypad import Keypad, Keys
 from worker.phones.keys import parse_keys
-from worker.phones.switchboard import LiveKitSwitchboard, hang_up_those_left_in
+from worker.phones.switchboard import LiveKitSwitchboard, hang_up_those_alone_in, hang_up_those_left_in
 
 SIP = rtc.ParticipantKind.PARTICIPANT_KIND_SIP
 PHONE = FakePerson("sip_1", SIP)
@@ -111,6 +111,7 @@ class FakeApi:
     )
     removed: list[tuple[str, str]] = field(default_factory=list)
     transfers: list[api.TransferSIPParticipantRequest] = field(default_factory=list)
+    people: list[api.ParticipantInfo] = field(default_factory=list)
 
     @property
     def room(self) -> "FakeApi":
@@ -119,6 +120,9 @@ class FakeApi:
     @property
     def sip(self) -> "FakeApi":
         return self
+
+    async def list_participants(self, _asked: api.ListParticipantsRequest) -> api.ListParticipantsResponse:
+        return api.ListParticipantsResponse(participants=self.people)
 
     async def remove_participant(self, who: api.RoomParticipantIdentity) -> None:
         if self.broken:
@@ -183,3 +187,16 @@ async def test_telephones_that_talk_to_somebody_else_are_left_alone() -> None:
     livekit = FakeApi()
     await hang_up_those_left_in(cast(rtc.Room, FakeRoom(PHONE, FakePerson("ada"))), switchboard(livekit))
     assert not livekit.removed
+
+
+@pytest.mark.parametrize(
+    ("kind", "removed"),
+    [("EGRESS", True), ("INGRESS", True), ("AGENT", True), ("STANDARD", False), ("CONNECTOR", False)],
+)
+async def test_a_recorder_is_no_company_for_a_telephone_whose_agent_is_gone(kind: str, removed: bool) -> None:
+    other = api.ParticipantInfo(identity="other", kind=kind)
+    livekit = FakeApi(
+        people=[api.ParticipantInfo(identity="sip_1", kind=api.ParticipantInfo.Kind.SIP), other]
+    )
+    await hang_up_those_alone_in("lobby", cast(api.LiveKitAPI, livekit), "AJ_1")
+    assert livekit.removed == ([("lobby", "sip_1")] if removed else [])

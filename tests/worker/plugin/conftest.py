@@ -55,7 +55,7 @@ class Talk:
         for level in levels:
             already = len(self.answers)
             self.session.push_audio(sound(level))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while len(self.answers) == already:
                     await asyncio.sleep(0.005)
 

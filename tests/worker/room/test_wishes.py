@@ -13,7 +13,7 @@ from tests.fake_engine import FakeEngine
 from tests.worker.calls import HOUR, Begin
 from tests.worker.fakes import FakePerson, FakeRoom, FakeSource
 from tests.worker.waiting import until
-from worker.room.call import CallManner
+from worker.room.call import CallLimits, CallManner
 from worker.room.reasons import Reason
 from worker.room.room_policy import RoomPolicy
 from worker.room.wishes import Wishes
@@ -86,6 +86,29 @@ async def test_who_comes_later_than_the_session_can_wait_gets_what_the_app_has_c
     room.enter(person("ada", prompt="late"))
     assert engine.requests[0].voice == "ann"
     assert engine.requests[0].prompt is None
+
+
+async def test_who_comes_late_is_told_what_is_wrong_with_the_room(
+    begin: Begin, sound_card: FakeSource
+) -> None:
+    room = FakeRoom()
+    call = begin(room, HOUR, Wishes.of(SessionRequest(), ours(temperature="hot"), 0.01))
+    # The patience is over by then.
+    await asyncio.sleep(0.1)
+    assert not call.done()
+    room.enter(person("ada"))
+    async with asyncio.timeout(20):
+        assert await call is Reason.REFUSED
+    assert "temperature='hot'" in "".join(segment.text for segment in room.local_participant.segments)
+
+
+async def test_a_room_of_which_something_is_wrong_waits_for_nobody_for_ever(
+    begin: Begin, sound_card: FakeSource
+) -> None:
+    limits = CallLimits(max_s=3600, arrival_s=0.05)
+    call = begin(FakeRoom(), limits, Wishes.of(SessionRequest(), ours(temperature="hot"), 0.01))
+    async with asyncio.timeout(20):
+        assert await call is Reason.NOBODY_CAME
 
 
 async def test_with_a_conversation_for_each_every_token_has_its_own_say(

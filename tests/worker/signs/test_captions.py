@@ -3,34 +3,45 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from livekit import rtc
 
 from engine.errors import NoTranscriber
+from engine.protocol import Ended
 from engine.transcript_client import TranscriptClient
-from tests.worker.fakes import FakeMe, FakeSource, FakeTrack
+from tests.worker.fakes import FakeMe, FakeSource, FakeStream, FakeStreamWriter, FakeTrack
 from tests.worker.transcribing import sound, transcribing, words_of
 from tests.worker.waiting import until
 from worker.room.audience import Audience
-from worker.signs.captions import Captions
+from worker.signs.captions import Captions, Opening
 
 pytestmark = pytest.mark.usefixtures("sound_card")
 
 
 @asynccontextmanager
 async def following(
-    url: str, track: FakeTrack, audience: Audience, again_s: float = 0.05
+    opening: Opening, track: FakeTrack, audience: Audience, me: FakeMe | None = None
 ) -> AsyncIterator[tuple[FakeMe, asyncio.Task[None]]]:
-    me = FakeMe()
-    captions = Captions(
-        cast(rtc.LocalParticipant, me), lambda: TranscriptClient(url), audience, again_s=again_s
-    )
+    me = me or FakeMe()
+    captions = Captions(cast(rtc.LocalParticipant, me), opening, audience, again_s=0.01)
     task = asyncio.create_task(captions.follow(cast(rtc.Track, track), "ann"))
     yield me, task
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+class Engine:
+    """Opens clients of the engine at an address, and counts them."""
+
+    def __init__(self, url: str) -> None:
+        self.openings = 0
+        self._url = url
+
+    def __call__(self) -> TranscriptClient:
+        self.openings += 1
+        return TranscriptClient(self._url)
 
 
 def speak(track: FakeTrack, seconds: float) -> None:
@@ -42,7 +53,7 @@ async def test_words_are_written_under_the_name_of_who_says_them(sound_card: Fak
     track = FakeTrack()
     async with transcribing() as url:
         expected = await words_of(url, sound(2.4))
-        async with following(url, track, Audience("ann")) as (me, task):
+        async with following(Engine(url), track, Audience("ann")) as (me, task):
             speak(track, 2.4)
             track.end()
             await asyncio.wait_for(task, 60)
@@ -63,7 +74,7 @@ async def test_a_full_engine_is_asked_again(sound_card: FakeSource) -> None:
     track = FakeTrack()
     async with transcribing(sessions=1) as url, TranscriptClient(url) as other:
         first = await other.open()
-        async with following(url, track, Audience()) as (me, task):
+        async with following(Engine(url), track, Audience()) as (me, task):
             speak(track, 2.4)
             track.end()
             await asyncio.sleep(0.2)
@@ -79,7 +90,7 @@ async def test_an_engine_without_a_model_is_asked_once(
 ) -> None:
     async with (
         transcribing(transcribes=False) as url,
-        following(url, FakeTrack(), Audience()) as (_me, task),
+        following(Engine(url), FakeTrack(), Audience()) as (_me, task),
     ):
         await asyncio.wait_for(task, 60)
     assert "no captions: this engine transcribes nothing" in caplog.text
@@ -89,19 +100,69 @@ async def test_an_engine_that_is_gone_costs_captions_and_no_call(sound_card: Fak
     track = FakeTrack()
     async with transcribing() as url:
         pass
-    async with following(url, track, Audience(), again_s=0.01) as (_me, task):
+    engine = Engine(url)
+    async with following(engine, track, Audience()) as (_me, task):
         speak(track, 0.4)
-        await asyncio.sleep(0.2)
+        await until(lambda: engine.openings >= 3, 60)
         assert not task.done()
+
+
+async def test_a_track_that_cannot_be_heard_is_tried_again(
+    sound_card: FakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = ["the first"]
+
+    def stream(*args: Any, **options: Any) -> FakeStream:
+        if broken:
+            broken.pop()
+            raise RuntimeError("no handle")
+        return FakeStream(*args, **options)
+
+    monkeypatch.setattr(rtc, "AudioStream", stream)
+    track = FakeTrack()
+    async with transcribing() as url, following(Engine(url), track, Audience()) as (me, task):
+        speak(track, 2.4)
+        track.end()
+        await asyncio.wait_for(task, 60)
+    assert me.segments
+
+
+async def test_a_stream_that_cannot_be_ended_costs_nothing_else(sound_card: FakeSource) -> None:
+    class Broken(FakeStreamWriter):
+        async def aclose(self, *, attributes: dict[str, str]) -> None:
+            raise RuntimeError("no handle")
+
+    class Me(FakeMe):
+        async def stream_text(self, **options: Any) -> FakeStreamWriter:
+            self.segments.append(Broken(options["attributes"]))
+            return self.segments[-1]
+
+    track = FakeTrack()
+    async with transcribing() as url:
+        engine = Engine(url)
+        async with following(engine, track, Audience(), Me()) as (me, task):
+            speak(track, 2.4)
+            track.end()
+            await asyncio.wait_for(task, 60)
+    assert me.segments
+    assert engine.openings == 1
+
+
+async def test_an_engine_that_goes_down_is_asked_again(sound_card: FakeSource) -> None:
+    reasons = ["drain", "hang_up"]
+    async with following(lambda: _Ending(reasons), FakeTrack(), Audience()) as (_me, task):
+        await asyncio.wait_for(task, 60)
+    assert reasons == []
 
 
 async def test_who_has_left_is_followed_no_more(sound_card: FakeSource) -> None:
     track = FakeTrack()
     async with transcribing(sessions=1) as url:
-        async with following(url, track, Audience()) as (me, task):
+        async with following(Engine(url), track, Audience()) as (me, task):
             speak(track, 2.4)
             await until(lambda: me.segments, 60)
         assert task.cancelled()
+        assert [each for each in me.segments if each.closed is None] == []
         async with TranscriptClient(url) as client:
             await _let_in(client)
 
@@ -114,3 +175,22 @@ async def _let_in(client: TranscriptClient) -> None:
                 return
             except NoTranscriber:
                 await asyncio.sleep(0.1)
+
+
+class _Ending(TranscriptClient):
+    """Of an engine that says nothing but that it is over, for the next of these reasons."""
+
+    def __init__(self, reasons: list[str]) -> None:
+        super().__init__("ws://127.0.0.1:1")
+        self._reasons = reasons
+
+    async def open(self) -> Any:
+        return _Ended(self._reasons.pop(0))
+
+
+class _Ended:
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    async def __aiter__(self) -> AsyncIterator[Ended]:
+        yield Ended(self._reason)
