@@ -52,7 +52,7 @@ def test_the_answer_is_as_late_as_the_model_and_the_agent_say(call: Told) -> Non
     # The parrot repeats after 1007 ms; frames and two jitter buffers take 160 ms more on an idle machine. A
     # busy one stalls now and then, so that not every phrase comes back in one piece.
     echo = max(call.echoes(), key=lambda echo: echo.correlation)
-    assert echo.correlation > 0.6
+    assert echo.correlation > 0.5
     assert 1.05 < echo.lag_s < 1.5 + call.waited_s
 
 
