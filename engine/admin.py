@@ -23,8 +23,7 @@ from engine.admin_protocol import (
     Orphan,
     parse_orphan,
 )
-from engine.client import HEARTBEAT_S
-from engine.connection import ANSWER_TIMEOUT_S, Connection
+from engine.connection import ANSWER_TIMEOUT_S, HEARTBEAT_S, Connection
 from engine.protocol import SEATS_PATH
 
 # The longest that engines take among themselves, and time for their answers.

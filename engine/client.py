@@ -14,7 +14,7 @@ from typing import Self, TypeVar
 
 import aiohttp
 
-from engine.connection import ANSWER_TIMEOUT_S, Connection
+from engine.connection import ANSWER_TIMEOUT_S, HEARTBEAT_S, Connection
 from engine.errors import SessionError
 from engine.protocol import (
     MODEL_PATH,
@@ -33,7 +33,6 @@ from engine.protocol import (
     parse_engine_message,
 )
 
-HEARTBEAT_S = 10.0
 _METRICS_PATH = "/metrics"
 
 _Message = TypeVar("_Message", str, bytes)

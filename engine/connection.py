@@ -9,6 +9,7 @@ from yarl import URL
 from engine.errors import EngineError, EngineUnreachable, SettingError, error_from_wire
 
 ANSWER_TIMEOUT_S = 5.0
+HEARTBEAT_S = 10.0
 
 
 class Connection:

@@ -13,7 +13,7 @@ from typing import Self
 
 import aiohttp
 
-from engine.connection import ANSWER_TIMEOUT_S, Connection
+from engine.connection import ANSWER_TIMEOUT_S, HEARTBEAT_S, Connection
 from engine.errors import EngineFull, NoTranscriber, SessionError
 from engine.protocol import End, Ended, JsonMessage
 from engine.transcript_protocol import (
@@ -23,8 +23,6 @@ from engine.transcript_protocol import (
     TranscriptReady,
     parse_event,
 )
-
-_HEARTBEAT_S = 10.0
 
 
 class TranscriptClient:
@@ -44,7 +42,7 @@ class TranscriptClient:
         url = self._engine.at(TRANSCRIBE_PATH)
         async with self._engine.reaching(), AsyncExitStack() as unless_ready:
             try:
-                socket = await self._engine.http.ws_connect(url, heartbeat=_HEARTBEAT_S)
+                socket = await self._engine.http.ws_connect(url, heartbeat=HEARTBEAT_S)
             except EngineFull as full:
                 raise NoTranscriber(full.seats, full.in_calls, full.reserved) from None
             unless_ready.push_async_callback(socket.close)

@@ -19,7 +19,7 @@ from livekit.protocol.models import Room
 
 from engine.errors import SettingError
 from worker.dispatches import dispatch, dispatch_again, saying_anew
-from worker.phones.switchboard import hang_up_those_alone_in
+from worker.phones.switchboard import PEOPLE, hang_up_those_alone_in
 from worker.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -38,11 +38,6 @@ WITHIN_S = 600.0
 """A room that has been given so many agents in that time ends them, and gets no more."""
 DISPATCHED = "begun_anew"
 _UNHEARD = (aiohttp.ClientError, api.ServerError, TimeoutError)
-_PEOPLE = (
-    api.ParticipantInfo.Kind.STANDARD,
-    api.ParticipantInfo.Kind.SIP,
-    api.ParticipantInfo.Kind.CONNECTOR,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +147,7 @@ class Stranded:
         if not room.num_participants or self._is_ours(room.name):
             return None
         people = await _people_in(livekit, room.name)
-        if not any(each.kind in _PEOPLE for each in people):
+        if not any(each.kind in PEOPLE for each in people):
             return None
         try:
             dispatches = await livekit.agent_dispatch.list_dispatch(room.name)

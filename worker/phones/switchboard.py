@@ -16,7 +16,7 @@ from worker.phones.e164 import is_number
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 5.0
-_PEOPLE = (
+PEOPLE = (
     api.ParticipantInfo.Kind.STANDARD,
     api.ParticipantInfo.Kind.SIP,
     api.ParticipantInfo.Kind.CONNECTOR,
@@ -105,7 +105,7 @@ async def hang_up_those_alone_in(room: str, livekit: api.LiveKitAPI, call_id: st
     except (aiohttp.ClientError, api.ServerError, TimeoutError) as error:
         log.warning("nobody knows who is left in a room", extra={"call": call_id, "detail": str(error)})
         return
-    left = [person for person in people if person.kind in _PEOPLE]
+    left = [person for person in people if person.kind in PEOPLE]
     if all(person.kind == api.ParticipantInfo.Kind.SIP for person in left):
         for person in left:
             await _remove(livekit, api.RoomParticipantIdentity(room=room, identity=person.identity), call_id)
