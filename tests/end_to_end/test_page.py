@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from livekit import api
+from livekit import api, rtc
 from playwright.async_api import Browser, Route, expect
 from yarl import URL
 
@@ -17,6 +17,7 @@ from tests.end_to_end.line import Line
 from tests.end_to_end.processes import free_port
 from worker.caller.lag import find_echo
 from worker.conversation.sentences import UNHEARD
+from worker.room.people import HANG_UP_TOPIC
 from worker.settings import LiveKitSettings
 
 AGENT = "paged"
@@ -63,6 +64,31 @@ HTMLMediaElement.prototype.play = function () {
 };
 """
 
+NO_MICROPHONE = """
+(name) => {
+  const refused = name === "TypeError" ? new TypeError("no") : new DOMException("no", name);
+  navigator.mediaDevices.getUserMedia = () => Promise.reject(refused);
+}
+"""
+
+# The device of each microphone that the page has been given.
+NOTE_MICROPHONES = """
+globalThis.microphones = [];
+const given = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async (wish) => {
+  const stream = await given(wish);
+  microphones.push(stream.getAudioTracks()[0].getSettings().deviceId);
+  return stream;
+};
+"""
+
+EARBUDS = """
+() => {
+  const earbuds = { kind: "audiooutput", label: "Somebody's AirPods", deviceId: "a", groupId: "g" };
+  navigator.mediaDevices.enumerateDevices = () => Promise.resolve([earbuds]);
+}
+"""
+
 pytestmark = pytest.mark.timeout(300)
 expect.set_options(timeout=SOON_MS)
 
@@ -92,6 +118,17 @@ async def answered(here: Visit) -> None:
     """Wait until the model is there, and was heard to be."""
     await expect(here.button("End")).to_be_visible(timeout=SOON_MS)
     await expect(here.transcript).to_contain_text(WORDS, timeout=SOON_MS)
+
+
+async def said_in_time(here: Visit, sentence: str) -> None:
+    """Let the page's time pass until it says that the call is over, and why."""
+    alert = here.page.get_by_role("alert")
+    async with asyncio.timeout(60):
+        while not await alert.is_visible():
+            await here.page.clock.fast_forward(1_000)
+            await asyncio.sleep(0.1)
+    await expect(alert).to_contain_text(sentence)
+    await expect(here.button("Call")).to_be_visible()
 
 
 async def test_a_caller_hears_themselves_reads_the_words_and_sees_how_long_answers_take(
@@ -206,6 +243,45 @@ async def test_what_is_in_the_way_of_a_call_is_shown_and_so_is_that_the_server_e
         await expect(here.button("Call")).to_be_visible()
 
 
+async def test_a_model_that_reads_can_be_typed_to_and_one_that_leaves_is_said_to_have_left(
+    browser: Browser, page_url: str, livekit: LiveKitSettings
+) -> None:
+    async with visit(browser, page_url) as here:
+        await here.button("Call").click()
+        await answered(here)
+        room = here.offers[0]["room"]
+        agent = (await agent_in(livekit, room)).identity
+        secret = livekit.livekit_api_secret.get_secret_value()
+        async with api.LiveKitAPI(livekit.livekit_url, livekit.livekit_api_key, secret) as server:
+            reads = api.UpdateParticipantRequest(
+                room=room, identity=agent, attributes={"moshi.text_input": "true"}
+            )
+            await server.room.update_participant(reads)
+            line = here.page.get_by_label("Type to it")
+            await expect(line).to_be_visible(timeout=SOON_MS)
+            await line.fill("a typed line")
+            await line.press("Enter")
+            await expect(here.transcript).to_contain_text("a typed line")
+
+            await here.page.clock.install()
+            await server.room.remove_participant(api.RoomParticipantIdentity(room=room, identity=agent))
+        await said_in_time(here, "The model has left the call.")
+
+
+async def test_a_call_that_was_opened_elsewhere_ends_here(browser: Browser, page_url: str) -> None:
+    async with visit(browser, page_url) as here:
+        await here.button("Call").click()
+        await answered(here)
+        elsewhere = rtc.Room()
+        try:
+            await elsewhere.connect(here.offers[0]["url"], here.offers[0]["token"])
+            await expect(here.page.get_by_role("alert")).to_contain_text("This call goes on elsewhere.")
+            await expect(here.button("Call")).to_be_visible()
+            await elsewhere.local_participant.publish_data(b"", topic=HANG_UP_TOPIC)
+        finally:
+            await elsewhere.disconnect()
+
+
 async def test_one_who_comes_when_all_seats_are_taken_is_told_so_and_called_in_when_one_is_free(
     browser: Browser, page_url: str
 ) -> None:
@@ -282,6 +358,7 @@ async def test_a_server_with_a_secret_asks_for_it_and_an_address_can_bring_it(
     ("status", "error", "sentence"),
     [
         (503, "no_agent", "Nobody took the call."),
+        (503, "draining", "The server cannot take calls now. too many: try again in 1 second"),
         (429, "too_many_calls", "Too many calls from here. too many: try again in 1 second"),
     ],
 )
@@ -300,6 +377,77 @@ async def test_who_is_refused_for_a_moment_sees_it_pass_and_is_called_in(
         await here.page.unroute("**/api/call")
         await expect(here.button("End")).to_be_visible(timeout=SOON_MS)
         await expect(here.page.get_by_role("alert")).to_be_hidden()
+
+
+async def test_a_call_that_the_server_refuses_is_not_asked_for_again_by_itself(
+    browser: Browser, page_url: str
+) -> None:
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=400, json={"error": "bad_request", "message": "seed is a whole number"})
+
+    async with visit(browser, page_url) as here:
+        await here.page.route("**/api/call", refuse)
+        await here.button("Call").click()
+        alert = here.page.get_by_role("alert")
+        await expect(alert).to_contain_text("The server refused this call. seed is a whole number")
+        await expect(here.button("Call")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("NotFoundError", "There is no microphone."),
+        ("NotReadableError", "The microphone cannot be opened."),
+        ("TypeError", "The microphone cannot be used."),
+    ],
+)
+async def test_a_microphone_that_cannot_be_had_is_told_with_its_reason(
+    browser: Browser, page_url: str, name: str, sentence: str
+) -> None:
+    async with visit(browser, page_url) as here:
+        await here.page.evaluate(NO_MICROPHONE, name)
+        await here.button("Call").click()
+        await expect(here.page.get_by_role("alert")).to_contain_text(sentence)
+        assert here.calls == []
+
+
+async def test_the_chosen_microphone_and_speaker_are_used_and_remembered(page_url: str) -> None:
+    microphone, speaker = "Fake Audio Input 1", "Fake Audio Output 1"
+    async with chromium(None) as browser, visit(browser, page_url, permissions=["microphone"]) as here:
+        await here.page.add_init_script(NOTE_MICROPHONES)
+        await here.button("Settings").click()
+        await here.page.get_by_label("Microphone").select_option(label=microphone)
+        await here.page.get_by_label("Speaker").select_option(label=speaker)
+        await here.page.keyboard.press("Escape")
+        await here.page.reload()
+        await here.button("Settings").click()
+        chosen = [await here.page.locator(f"#{device}").input_value() for device in ("microphone", "speaker")]
+        assert all(chosen)
+        await here.page.keyboard.press("Escape")
+        await here.button("Call").click()
+        await expect(here.button("End")).to_be_visible(timeout=SOON_MS)
+        used = "[microphones.at(-1), document.querySelector('audio')?.sinkId ?? '']"
+        async with asyncio.timeout(SOON_MS / 1000):
+            while await here.page.evaluate(used) != chosen:
+                await asyncio.sleep(0.1)
+
+        await here.button("End").click()
+        await here.page.evaluate(
+            "localStorage.setItem('moshi-live', JSON.stringify({microphone: 'unplugged'}))"
+        )
+        await here.page.reload()
+        await here.button("Call").click()
+        await expect(here.button("End")).to_be_visible(timeout=SOON_MS)
+
+
+async def test_a_device_without_wires_is_said_to_add_to_every_answer(browser: Browser, page_url: str) -> None:
+    async with visit(browser, page_url) as here:
+        await here.page.evaluate(EARBUDS)
+        await here.button("Settings").click()
+        hint = here.page.get_by_text("This is a Bluetooth device")
+        await expect(hint).to_be_hidden()
+        await here.page.get_by_label("Speaker").select_option(label="Somebody's AirPods")
+        await expect(hint).to_be_visible()
 
 
 async def test_where_media_cannot_pass_the_page_says_that_no_sound_comes_through(
@@ -367,14 +515,8 @@ async def test_a_line_that_breaks_is_mended_or_the_call_is_said_to_have_dropped(
         await here.page.clock.install()
         line.cut()
         await expect(here.state).to_have_text("Reconnecting", timeout=SOON_MS)
-        alert = here.page.get_by_role("alert")
-        async with asyncio.timeout(60):
-            while not await alert.is_visible():
-                # It tries for most of a minute.
-                await here.page.clock.fast_forward(1_000)
-                await asyncio.sleep(0.1)
-        await expect(alert).to_contain_text("The call was dropped.")
-        await expect(here.button("Call")).to_be_visible()
+        # It tries for most of a minute.
+        await said_in_time(here, "The call was dropped.")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -9,7 +9,7 @@ import {
 } from "livekit-client";
 
 import type { Offer } from "./endpoint";
-import { DROPPED, ELSEWHERE, ENDED, type Failure, MODEL_LEFT, NO_SERVER, NO_SOUND_PATH, NOBODY_CAME, ofMicrophone } from "./failure";
+import { DROPPED, ELSEWHERE, ENDED, type Failure, MODEL_LEFT, NO_SERVER, NO_SOUND_PATH, NOBODY_CAME, nameOf, ofMicrophone } from "./failure";
 import type { Path } from "./latency";
 
 export type { LocalAudioTrack };
@@ -47,11 +47,17 @@ export interface Microphone {
   echoCancellation: boolean;
 }
 
-/** Asks for the microphone. Throws Failure. */
+/** Asks for the microphone; for any other one where the chosen one is gone. Throws Failure. */
 export async function openMicrophone({ deviceId, echoCancellation }: Microphone): Promise<LocalAudioTrack> {
-  const device = deviceId ? { deviceId: { ideal: deviceId } } : {};
+  const sound = { echoCancellation, noiseSuppression: true, autoGainControl: true };
   try {
-    return await createLocalAudioTrack({ ...device, echoCancellation, noiseSuppression: true, autoGainControl: true });
+    // Chromium takes its own default where a device is only preferred.
+    if (deviceId) return await createLocalAudioTrack({ ...sound, deviceId: { exact: deviceId } });
+  } catch (error) {
+    if (!["OverconstrainedError", "NotFoundError"].includes(nameOf(error))) throw ofMicrophone(error);
+  }
+  try {
+    return await createLocalAudioTrack(sound);
   } catch (error) {
     throw ofMicrophone(error);
   }

@@ -53,10 +53,14 @@ export const ELSEWHERE = new Failure(
   "It was opened in another tab or window, which has it now.",
 );
 
+/** What browsers call it. Not in all of them everything thrown is an Error. */
+export function nameOf(error: unknown): string {
+  return typeof error === "object" && error !== null && "name" in error ? String(error.name) : "";
+}
+
 /** Why the browser gave no microphone. */
 export function ofMicrophone(error: unknown): Failure {
-  const name = error instanceof Error ? error.name : "";
-  switch (name) {
+  switch (nameOf(error)) {
     case "NotAllowedError":
     case "SecurityError":
       return new Failure(
