@@ -17,7 +17,7 @@ run: setup  ## start LiveKit, the engine and the worker; Ctrl-C stops them (PUBL
 test: .venv/ready $(page) $(livekit_app)/dist/index.html $(livekit_server) bin/compose-spec  ## run all tests
 	@deploy/programs.sh
 	@deploy/tools.sh || echo "test: tests of what is deployed say what they lack" >&2
-	OMP_NUM_THREADS=1 $(run_in_venv) pytest
+	OMP_NUM_THREADS=1 $(run_in_venv) deploy.tests
 
 images: .venv/ready  ## build the container images without Docker, and try them (root, buildah, mmdebstrap; minutes)
 	IMAGES=1 $(run_in_venv) pytest --timeout 1800 tests/deploy/test_images.py

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -15,6 +16,8 @@ from pathlib import Path
 from worker.engine_child import end_with_parent
 
 _POLL_S = 0.1
+# Below what Linux, macOS and Windows give to those who do not name one.
+_FREE_PORTS = range(20_000, 32_768)
 _ROOT = Path(__file__).parents[1]
 _SETTINGS = ("LIVEKIT_", "ENGINE_", "WORKER_")
 
@@ -196,7 +199,12 @@ class Stack:
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port of this machine that nobody uses now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of this machine that nobody uses now, and none that the system gives away by itself.
+
+    So whoever asks for any port, or connects to somebody, does not get it before it is used.
+    """
+    for port in secrets.SystemRandom().sample(_FREE_PORTS, 100):
+        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise StackError("none of 100 ports of 127.0.0.1 is free")

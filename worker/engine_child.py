@@ -21,6 +21,7 @@ from worker.settings import WorkerSettings
 log = logging.getLogger(__name__)
 
 POLL_S = 0.1
+HURRY_AFTER_S = 1.0
 STOP_TIMEOUT_S = 15.0
 FIRST_DELAY_S = 0.5
 ATTEMPTS = 6
@@ -162,15 +163,16 @@ class EngineChild:
         )
 
     async def stop(self) -> None:
-        """End the process: first politely."""
-        if self._process.returncode is None:
-            self._process.terminate()
-        try:
-            async with asyncio.timeout(STOP_TIMEOUT_S):
-                await self._process.wait()
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
+        """End the process: politely first, and again for one that waits for those it promised a seat."""
+        process = self._process
+        steps = (process.terminate, HURRY_AFTER_S), (process.terminate, STOP_TIMEOUT_S), (process.kill, None)
+        for end, patience_s in steps:
+            if process.returncode is None:
+                end()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience_s):
+                    await process.wait()
+                    return
 
 
 def end_with_parent() -> Callable[[], object] | None:

@@ -1,8 +1,9 @@
 import os
 import shutil
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from worker.settings import LiveKitSettings
 from worker.web import webhook
 
 SLOTS = 4
+HURRY_AFTER_S = 3.0
 PATIENCE_S = 30.0
 """For what takes a second: the machine may do much else at the same time."""
 DESK = "+15550123"
@@ -24,7 +26,15 @@ DESK = "+15550123"
 PEER_TOKEN = "a-secret-of-the-engines"
 KEY, SECRET = "testkey", "a secret that is long enough for HMAC"
 
+WHOLE_MACHINE = "test_four_callers.py"
+"""These tests take all of it, and come last: what runs beside them in `make test` has mostly ended then."""
+
 StartWorker = Callable[..., AbstractContextManager[Running]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the whole machine comes last."""
+    items.sort(key=lambda item: item.path.name == WHOLE_MACHINE)
 
 
 def livekit_configuration(port: int, udp_port: int) -> str:
@@ -127,9 +137,20 @@ def start_worker(livekit: LiveKitSettings, logs: Path) -> StartWorker:
         log = logs / f"worker-{name or 'default'}-{ports['WORKER_PORT']}.log"
         with running(python("worker", command), log, **named | settings) as worker:
             wait_for(worker, lambda: "registered worker" in worker.said())
-            yield worker
+            try:
+                yield worker
+            finally:
+                end_with_all_calls(worker)
 
     return start
+
+
+def end_with_all_calls(worker: Running) -> None:
+    """Ask a worker to stop, and once more if it waits for callers who may come back."""
+    worker.ask_to_stop()
+    with suppress(subprocess.TimeoutExpired):
+        worker.exit_code(HURRY_AFTER_S)
+    worker.ask_to_stop()
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -15,7 +16,7 @@ from urllib.request import urlopen
 from deploy.stack import free_port as free_port
 
 ROOT = Path(__file__).parents[2]
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,21 @@ def running(command: list[str], log: Path, **environment: str) -> Iterator[Runni
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def at_once(*programs: AbstractContextManager[Running]) -> Iterator[list[Running]]:
+    """Start them all at the same time, and end them all at the same time."""
+    stacks = [ExitStack() for _ in programs]
+    with ThreadPoolExecutor(len(programs)) as pool:
+        starting = [
+            pool.submit(stack.enter_context, program) for stack, program in zip(stacks, programs, strict=True)
+        ]
+        try:
+            wait(starting)
+            yield [each.result() for each in starting]
+        finally:
+            list(pool.map(ExitStack.close, stacks))
 
 
 def python(*arguments: str) -> list[str]:

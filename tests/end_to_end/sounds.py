@@ -11,18 +11,22 @@ PHRASE_S = 3.0
 PAUSE_S = 1.5
 
 
-def keyed_phrases(frequency_hz: float, count: int, pause_s: float = PAUSE_S) -> list[NDArray[np.int16]]:
+def keyed_phrases(
+    frequency_hz: float, count: int, pause_s: float = PAUSE_S, phrase_s: float = PHRASE_S
+) -> list[NDArray[np.int16]]:
     """Phrases of a tone that comes and goes at random and never gone for long, each with a pause after it.
 
     int16 [N] at SPEAKING_RATE. The patterns belong to the tone: the envelope of one is not that of another.
     """
     random = np.random.default_rng(round(frequency_hz))
-    return [_keyed_phrase(frequency_hz, pause_s, random) for _ in range(count)]
+    return [_keyed_phrase(frequency_hz, phrase_s, pause_s, random) for _ in range(count)]
 
 
-def _keyed_phrase(frequency_hz: float, pause_s: float, random: np.random.Generator) -> NDArray[np.int16]:
+def _keyed_phrase(
+    frequency_hz: float, phrase_s: float, pause_s: float, random: np.random.Generator
+) -> NDArray[np.int16]:
     envelope = np.zeros(0)
-    while len(envelope) < PHRASE_S * SPEAKING_RATE:
+    while len(envelope) < phrase_s * SPEAKING_RATE:
         on_s, off_s = random.choice([0.2, 0.3, 0.4]), random.choice([0.1, 0.2])
         envelope = np.concatenate([envelope, _constant(1.0, on_s), _constant(0.0, off_s)])
     envelope = np.concatenate([envelope, _constant(0.0, pause_s)])

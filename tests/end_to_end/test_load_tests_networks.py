@@ -33,7 +33,7 @@ def network(tmp_path: Path) -> str:
 def report(livekit: LiveKitSettings, network: str, folder: Path) -> dict[str, Any]:
     """What `callers` writes about two callers, one of each kind."""
     file = folder / "report.json"
-    options = ["--rooms", "2", "--phones", "1", "--browsers", "1", "--minutes", "0.25", "--network", network]
+    options = ["--rooms", "2", "--phones", "1", "--browsers", "1", "--minutes", "0.2", "--network", network]
     done = subprocess.run(
         python("load_tests", "callers", *options, "--json", str(file)),
         cwd=folder,

@@ -13,7 +13,8 @@ from engine.client import EngineClient
 from engine.protocol import Audio, SessionRequest, Text
 from tests.end_to_end.conftest import PEER_TOKEN
 from tests.end_to_end.processes import Running, free_port, get, python, running, wait_for
-from tests.end_to_end.test_reconnects import Open, answered_frames, echoed, notices
+from tests.end_to_end.takes import hear_themselves
+from tests.end_to_end.test_reconnects import Open, answered_frames, notices
 from tests.end_to_end.test_reconnects import agent_in_a_room as agent_in_a_room
 from worker.caller import sound_files
 from worker.conversation.engine_link import EngineLink, Event, Followed, Opened
@@ -119,14 +120,14 @@ async def test_a_call_in_a_room_goes_on_at_the_other_engine_and_nobody_is_told(
 ) -> None:
     rose = int(engines.urls["rose"].rpartition(":")[2])
     async with agent_in_a_room(port=rose, peers=engines.urls) as agent, agent.caller() as caller:
-        assert await echoed(caller)
+        assert await hear_themselves(caller)
         before = await answered_frames(engine_port)
         assert "moved to lily" in await empty(engines.admin)
-        assert await echoed(caller)
+        assert await hear_themselves(caller)
         assert await answered_frames(engine_port) > before, "it is lily who answers"
         engines.rose.ask_to_stop()
         assert await asyncio.to_thread(engines.rose.exit_code) == 0
-        assert await echoed(caller)
+        assert await hear_themselves(caller)
         assert agent.engine.opened == ["new"]
         assert notices(caller) == []
 

@@ -26,6 +26,7 @@ from tests.end_to_end.conftest import KEY, PATIENCE_S, SECRET, livekit_binary, l
 from tests.end_to_end.processes import Running, free_port, get, python, running, wait_for
 from tests.end_to_end.scene import metrics, value, worker_call
 from tests.end_to_end.sounds import keyed_phrases, share
+from tests.end_to_end.takes import hear_themselves
 from tests.worker.waiting import until
 from worker.caller import sound_files
 from worker.caller.caller import SPEAKING_RATE, Caller, new_room
@@ -34,13 +35,14 @@ from worker.room.call import Call, CallLimits, CallManner
 from worker.room.ears import NO_MICROPHONE
 from worker.room.reasons import Reason
 from worker.settings import LiveKitSettings
+from worker.signs import agent_state
+from worker.signs.agent_state import State
 from worker.signs.transcript import TOPIC
 from worker.tokens import caller_token
 
 CALL, IDENTITY = "job1", "agent-job1"
 """As LiveKit names an agent after its job."""
 PHRASE_HZ = 700
-TAKES = 3
 LAST_WORDS_S = 5
 PARROTS_WORDS = {"I", "hear", "you"}
 CONTEXT_FRAMES = 64
@@ -169,20 +171,14 @@ def rooms_of(livekit: LiveKitSettings, engine_port: int) -> Open:
     return open_room
 
 
-async def echoed(caller: Caller, takes: int = TAKES) -> bool:
-    """Whether a phrase comes back. A machine that is busy cuts some of them."""
-    (phrase,) = keyed_phrases(PHRASE_HZ, 1, pause_s=0)
-    for _ in range(takes):
-        await caller.say(phrase)
-        await asyncio.sleep(2)
-        if caller.heard.any() and share(caller.heard, PHRASE_HZ) > 0.6:
-            return True
-    return False
-
-
 async def answered_frames(engine_port: int) -> float:
     """How many an engine has answered."""
     return value(await asyncio.to_thread(metrics, engine_port), "moshi_frames_total")
+
+
+async def listened_to(caller: Caller) -> None:
+    """Wait until the model has said its words: those of what is said next are a segment of their own."""
+    await until(lambda: caller.agent_attributes.get(agent_state.ATTRIBUTE) == State.LISTENING, PATIENCE_S)
 
 
 def notices(caller: Caller) -> list[str]:
@@ -196,7 +192,7 @@ async def test_a_caller_who_has_to_reconnect_goes_on_in_the_conversation_through
 ) -> None:
     before = await answered_frames(engine_port)
     async with agent_in_a_room() as agent, agent.caller() as caller:
-        assert await echoed(caller)
+        assert await hear_themselves(caller)
         for scenario in (
             Scenario.SIMULATE_SIGNAL_RECONNECT,
             Scenario.SIMULATE_FULL_RECONNECT,
@@ -204,11 +200,11 @@ async def test_a_caller_who_has_to_reconnect_goes_on_in_the_conversation_through
             Scenario.SIMULATE_MIGRATION,
         ):
             await reconnected(caller.room, scenario)
-            assert await echoed(caller), Scenario.Name(scenario)
+            assert await hear_themselves(caller), Scenario.Name(scenario)
         async with asyncio.timeout(2 * PATIENCE_S):
             while await answered_frames(engine_port) < before + 2 * CONTEXT_FRAMES:
                 await asyncio.sleep(0.5)
-        assert await echoed(caller)
+        assert await hear_themselves(caller)
         assert agent.engine.opened == ["new"]
         assert not agent.call.done()
 
@@ -217,11 +213,13 @@ async def test_an_agent_that_has_to_reconnect_goes_on_and_shows_itself_as_before
     agent_in_a_room: Open,
 ) -> None:
     async with agent_in_a_room() as agent, agent.caller() as caller:
-        assert await echoed(caller)
+        assert await hear_themselves(caller)
         for scenario in (Scenario.SIMULATE_FULL_RECONNECT, Scenario.SIMULATE_NODE_FAILURE):
             await reconnected(agent.room, scenario)
             await until(lambda: caller.agent_attributes.get("moshi.model") == "parrot", PATIENCE_S)
-            assert await echoed(caller), Scenario.Name(scenario)
+            assert await hear_themselves(caller), Scenario.Name(scenario)
+        await listened_to(caller)
+        assert await hear_themselves(caller)
         (track,) = agent.room.local_participant.track_publications
         await until(lambda: caller.segments[-1].track_sid == track, PATIENCE_S)
         assert agent.engine.opened == ["new"]
@@ -233,11 +231,11 @@ async def test_who_reloads_the_page_or_is_sent_away_finds_the_conversation_again
 ) -> None:
     async with agent_in_a_room() as agent:
         async with agent.caller() as caller:
-            assert await echoed(caller)
+            assert await hear_themselves(caller)
             await leave(caller)
         await asyncio.sleep(3)
         async with agent.caller() as caller:
-            assert await echoed(caller)
+            assert await hear_themselves(caller)
         assert agent.engine.opened == ["new"]
         assert await agent.call is Reason.CALLER_LEFT
 
@@ -281,9 +279,9 @@ async def test_a_lost_connection_to_the_engine_is_not_noticed(
     # As long as it takes on this machine.
     monkeypatch.setattr("worker.conversation.interruption.UNTOLD_S", PATIENCE_S)
     async with agent_in_a_room() as agent, agent.caller() as caller:
-        assert await echoed(caller)
+        assert await hear_themselves(caller)
         agent.engine.lose_connection()
-        assert await echoed(caller)
+        assert await hear_themselves(caller)
         assert agent.engine.opened == ["new", "resumed"]
         assert notices(caller) == []
         assert not caller.agent_attributes.get("moshi.trouble")
@@ -296,7 +294,7 @@ async def test_an_engine_that_is_killed_is_waited_for_and_the_new_conversation_i
     with ExitStack() as engines:
         first = engines.enter_context(parrot(port, logs / "killed.log"))
         async with agent_in_a_room(port=port) as agent, agent.caller() as caller:
-            assert await echoed(caller)
+            assert await hear_themselves(caller)
             shaken: list[str] = []
             for room in (agent.room, caller.room):
                 room.on("reconnecting", partial(shaken.append, room.name))
@@ -306,7 +304,7 @@ async def test_an_engine_that_is_killed_is_waited_for_and_the_new_conversation_i
             await until(lambda: len(agent.engine.opened) == 2, PATIENCE_S)
             await until(lambda: not caller.agent_attributes.get("moshi.trouble"), PATIENCE_S)
             # While it is said aloud that this is a new conversation, nobody is heard.
-            assert await echoed(caller)
+            assert await hear_themselves(caller)
             assert agent.engine.opened == ["new", "new"]
             assert notices(caller) == [LOST, NEW] or shaken, "text is lost where a room reconnects"
 
@@ -324,14 +322,15 @@ async def test_an_agent_that_may_not_speak_writes_until_it_may(
     agent_in_a_room: Open,
 ) -> None:
     async with agent_in_a_room() as agent, agent.caller() as caller:
-        assert await echoed(caller)
+        assert await hear_themselves(caller)
+        await listened_to(caller)
         await agent.permit(False)
         await until(lambda: caller.agent_attributes.get("moshi.trouble") == UNHEARD, PATIENCE_S)
-        assert not await echoed(caller, takes=1)
+        assert not await hear_themselves(caller, takes=1)
         await until(lambda: notices(caller) == [UNHEARD] and caller.segments[-1].text != UNHEARD, PATIENCE_S)
         await agent.permit(True)
         await until(lambda: not caller.agent_attributes.get("moshi.trouble"), PATIENCE_S)
-        assert await echoed(caller)
+        assert await hear_themselves(caller)
         assert agent.engine.opened == ["new"]
 
 
@@ -365,7 +364,7 @@ async def test_a_livekit_server_that_is_killed_and_started_again_costs_a_moment(
             livekit_url=f"ws://127.0.0.1:{port}", livekit_api_key=KEY, livekit_api_secret=SecretStr(SECRET)
         )
         async with rooms_of(livekit, engine_port)() as agent, agent.caller() as caller:
-            assert await echoed(caller)
+            assert await hear_themselves(caller)
             back = [asyncio.Event() for _ in range(2)]
             agent.room.once("reconnected", back[0].set)
             caller.room.once("reconnected", back[1].set)
@@ -374,5 +373,5 @@ async def test_a_livekit_server_that_is_killed_and_started_again_costs_a_moment(
             await asyncio.to_thread(start, "second.log")
             async with asyncio.timeout(PATIENCE_S):
                 await asyncio.gather(*(each.wait() for each in back))
-            assert await echoed(caller)
+            assert await hear_themselves(caller)
             assert agent.engine.opened == ["new"]

@@ -25,14 +25,13 @@ from tests.end_to_end.processes import (
     wait_for,
 )  # fmt: skip
 from tests.end_to_end.redis import redis
-from tests.end_to_end.sounds import keyed_phrases, share
+from tests.end_to_end.takes import hear_themselves
 from worker.caller.caller import Caller, new_room
 from worker.seats import BUSY_LOAD, FULL_LOAD
 from worker.settings import LiveKitSettings
 
 SEATS = 2
 AGENT = "spread"
-TONE_HZ = 1200
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -124,16 +123,6 @@ class Call:
             kept = line.pop_all()
         return cls(caller, at, kept)
 
-    async def hears_itself(self) -> bool:
-        """Whether what is said comes back, within some attempts."""
-        (phrase,) = keyed_phrases(TONE_HZ, 1)
-        for _ in range(5):
-            await self.caller.say(phrase)
-            await asyncio.sleep(2)
-            if self.caller.heard.any() and share(self.caller.heard, TONE_HZ) > 0.6:
-                return True
-        return False
-
 
 async def test_calls_take_every_seat_of_two_servers_and_one_half_is_emptied_without_a_call_that_ends(
     tmp_path: Path,
@@ -162,7 +151,7 @@ async def test_calls_take_every_seat_of_two_servers_and_one_half_is_emptied_with
             assert status_and_text(second.ready_url) == (200, "ready\n")
             comes = await Call.begin(first, [second])
             until_the_end.push_async_callback(comes.line.aclose)
-            assert await stays.hears_itself()
+            assert await hear_themselves(stays.caller)
             assert not stays.caller.agent_left.is_set()
             assert first.worker.process.poll() is None
             assert first.engine.process.poll() is None

@@ -2,15 +2,16 @@
 
 import asyncio
 
-import numpy as np
 import pytest
 from livekit import rtc
 
 from tests.end_to_end.conftest import PATIENCE_S
 from tests.end_to_end.scene import metrics, value
 from tests.end_to_end.sounds import keyed_phrases, share
+from tests.end_to_end.takes import hear_themselves
 from tests.end_to_end.test_reconnects import Agent, Open
 from tests.end_to_end.test_reconnects import agent_in_a_room as agent_in_a_room
+from tests.worker.waiting import until
 from worker.caller.caller import Caller
 from worker.conversation.engine_link import UNANSWERED_FRAMES
 from worker.room.call import CallManner
@@ -28,7 +29,7 @@ async def both_speak(ada: Caller, bob: Caller) -> None:
     """At the same time, for three seconds; then they listen for what comes back."""
     async with asyncio.TaskGroup() as speaking:
         for caller, tone_hz in ((ada, ADA_HZ), (bob, BOB_HZ)):
-            (phrase,) = keyed_phrases(tone_hz, 1)
+            (phrase,) = keyed_phrases(tone_hz, 1, pause_s=0)
             speaking.create_task(caller.say(phrase))
     await asyncio.sleep(TAIL_S)
 
@@ -63,13 +64,11 @@ async def test_each_hears_and_reads_their_own_conversation_alone(agent_in_a_room
                 assert adas != bobs
                 for caller, theirs, others in ((ada, ADA_HZ, BOB_HZ), (bob, BOB_HZ, ADA_HZ)):
                     assert share(caller.heard, theirs) > 100 * share(caller.heard, others)
+                await until(lambda: ada.segments and bob.segments, PATIENCE_S)
                 assert {segment.track_sid for segment in ada.segments} == {adas}
                 assert {segment.track_sid for segment in bob.segments} == {bobs}
             assert agent.engine.opened == ["new", "new"]
-            (phrase,) = keyed_phrases(ADA_HZ, 1)
-            await ada.say(phrase)
-            await asyncio.sleep(TAIL_S)
-            assert np.abs(ada.heard.astype(np.int32)).max() > 1000, "Bob has left, and Ada's call goes on"
+            assert await hear_themselves(ada), "Bob has left, and Ada's call goes on"
         assert await agent.call is Reason.CALLER_LEFT
 
 

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections import Counter
-from contextlib import ExitStack
 
 import pytest
 
 from engine.client import EngineClient
 from tests.end_to_end.conftest import PATIENCE_S, SLOTS, StartWorker
+from tests.end_to_end.processes import at_once
 from worker.caller.caller import Caller, NoAgent, new_room
 from worker.settings import LiveKitSettings
 
@@ -35,9 +35,7 @@ async def test_callers_at_once_get_every_seat_and_none_too_many(
             return told
 
     url = f"ws://127.0.0.1:{engine_port}"
-    with ExitStack() as workers:
-        for _ in range(WORKERS):
-            workers.enter_context(start_worker("start", "rivals", ENGINE_URL=url))
+    with at_once(*(start_worker("start", "rivals", ENGINE_URL=url) for _ in range(WORKERS))):
         async with EngineClient(url) as engine:
             for seat in range(SLOTS - FREE):
                 await engine.reserve(f"taken-{seat}", 60)

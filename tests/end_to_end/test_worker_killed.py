@@ -14,8 +14,8 @@ from livekit import api
 from livekit.rtc import SimulateScenarioKind
 
 from tests.end_to_end.conftest import PATIENCE_S, StartWorker
-from tests.end_to_end.processes import Running
-from tests.end_to_end.sounds import keyed_phrases, share
+from tests.end_to_end.processes import Running, at_once
+from tests.end_to_end.takes import hear_themselves
 from tests.end_to_end.test_reconnects import Open
 from tests.end_to_end.test_reconnects import agent_in_a_room as agent_in_a_room
 from tests.worker.waiting import until
@@ -25,8 +25,6 @@ from worker.dispatches import dispatch_again
 from worker.room.reasons import Reason
 from worker.settings import LiveKitSettings
 from worker.signs import attributes
-
-PHRASES_HZ = (700, 1200)
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -74,18 +72,6 @@ async def in_conversation(caller: Caller) -> None:
     await until(lambda: attributes.MODEL in caller.agent_attributes, PATIENCE_S)
 
 
-async def each_hears_themselves(callers: list[Caller]) -> bool:
-    """Whether to everybody comes back what they said, and nothing else, within some attempts."""
-    phrases = [keyed_phrases(hz, 1)[0] for hz in PHRASES_HZ]
-    for _ in range(5):
-        await asyncio.gather(*(caller.say(phrase) for caller, phrase in zip(callers, phrases, strict=False)))
-        await asyncio.sleep(2)
-        heard = [caller.heard for caller in callers]
-        if all(pcm.any() and share(pcm, hz) > 0.6 for pcm, hz in zip(heard, PHRASES_HZ, strict=False)):
-            return True
-    return False
-
-
 def agents(worker: Running) -> list[int]:
     """The processes of a worker's calls, in the order in which they began."""
     return [int(pid) for pid in re.findall(r'"call began", .*"pid": (\d+)', worker.said())]
@@ -94,16 +80,18 @@ def agents(worker: Running) -> list[int]:
 async def test_the_calls_of_a_killed_worker_go_on_in_another(
     livekit: LiveKitSettings, start_worker: StartWorker, engine: Engine
 ) -> None:
-    with start_worker("start", "killed", **engine.settings) as worker:
+    with ExitStack() as workers:
+        worker = workers.enter_context(start_worker("start", "killed", **engine.settings))
         async with calls(livekit, "killed", 2) as callers:
-            assert await each_hears_themselves(callers)
+            assert await hear_themselves(*callers)
             conversations = engine.sessions("call began")
             worker.process.kill()
             # It may have been started again by then, or have stood beside the other.
-            with start_worker("start", "killed", **engine.settings):
-                await engine.brought_back(*conversations[-2:])
-                assert await each_hears_themselves(callers)
-                assert engine.sessions("call began") == conversations
+            another = start_worker("start", "killed", **engine.settings)
+            await asyncio.to_thread(workers.enter_context, another)
+            await engine.brought_back(*conversations[-2:])
+            assert await hear_themselves(*callers)
+            assert engine.sessions("call began") == conversations
 
 
 async def test_a_call_whose_job_is_killed_goes_on_in_another_and_no_other_call_notices(
@@ -117,7 +105,7 @@ async def test_a_call_whose_job_is_killed_goes_on_in_another_and_no_other_call_n
                 conversations = engine.sessions("call began")
                 os.kill(job, signal.SIGKILL)
                 await engine.brought_back(conversations[-2])
-                assert await each_hears_themselves([unlucky, other])
+                assert await hear_themselves(unlucky, other)
                 assert engine.sessions("call began") == conversations
                 assert conversations[-1] not in engine.sessions("call goes on")
                 assert not other.agent_left.is_set()
@@ -128,7 +116,7 @@ async def test_a_call_whose_agent_is_sent_away_by_the_server_goes_on_in_another_
 ) -> None:
     with ExitStack() as workers:
         async with agent_in_a_room() as agent, agent.caller() as caller:
-            assert await each_hears_themselves([caller])
+            assert await hear_themselves(caller)
             conversations = engine.sessions("call began")
             # In a room that asked for it before it was there.
             another = start_worker("start", "nobody", **engine.settings)
@@ -136,7 +124,7 @@ async def test_a_call_whose_agent_is_sent_away_by_the_server_goes_on_in_another_
             await agent.room.simulate_scenario(SimulateScenarioKind.SIMULATE_SERVER_LEAVE)
             assert await agent.call is Reason.CONNECTION_LOST
             await engine.brought_back(conversations[-1])
-            assert await each_hears_themselves([caller])
+            assert await hear_themselves(caller)
             assert engine.sessions("call began") == conversations
 
 
@@ -146,23 +134,23 @@ async def test_a_worker_that_comes_back_too_late_for_a_call_begins_another_one_i
     # Nobody tells these workers of what is lost, and nobody brings it back.
     of_engine = {"ENGINE_URL": engine.settings["ENGINE_URL"]}
     secret = livekit.livekit_api_secret.get_secret_value()
-    async with AsyncExitStack() as until_the_end:
-        with start_worker("start", "late", **of_engine) as worker:
-            (caller,) = await until_the_end.enter_async_context(calls(livekit, "late", 1))
-            (agent,) = caller.room.remote_participants
-            worker.process.kill()
-        server = api.LiveKitAPI(livekit.livekit_url, livekit.livekit_api_key, secret)
-        server = await until_the_end.enter_async_context(server)
-        before = await server.agent_dispatch.list_dispatch(caller.room.name)
-        # As the server does it 20 s later.
-        killed = api.RoomParticipantIdentity(room=caller.room.name, identity=agent)
-        await server.room.remove_participant(killed)
-        with ExitStack() as workers:
-            for _ in range(2):
-                late = start_worker("start", "late", **of_engine)
-                await asyncio.to_thread(workers.enter_context, late)
+    with ExitStack() as workers:
+        async with (
+            api.LiveKitAPI(livekit.livekit_url, livekit.livekit_api_key, secret) as server,
+            AsyncExitStack() as until_the_end,
+        ):
+            with start_worker("start", "late", **of_engine) as worker:
+                (caller,) = await until_the_end.enter_async_context(calls(livekit, "late", 1))
+                (agent,) = caller.room.remote_participants
+                worker.process.kill()
+            before = await server.agent_dispatch.list_dispatch(caller.room.name)
+            # As the server does it 20 s later.
+            killed = api.RoomParticipantIdentity(room=caller.room.name, identity=agent)
+            await server.room.remove_participant(killed)
+            late = at_once(*(start_worker("start", "late", **of_engine) for _ in range(2)))
+            await asyncio.to_thread(workers.enter_context, late)
             await until(lambda: NEW in [segment.text for segment in caller.segments], 2 * PATIENCE_S)
-            assert await each_hears_themselves([caller])
+            assert await hear_themselves(caller)
             assert len(caller.room.remote_participants) == 1, "one of the two workers came, not both"
             late_again = await dispatch_again(server, caller.room.name, "late", before, anew=True)
             assert late_again is None, "a dispatch can be replaced once"
@@ -177,7 +165,7 @@ async def test_a_worker_is_replaced_without_a_call_that_ends(
             with start_worker("start", "replaced", **engine.settings) as new:
                 old.ask_to_stop()
                 async with calls(livekit, "replaced", 1):
-                    assert await each_hears_themselves(callers)
+                    assert await hear_themselves(*callers)
                     assert len(agents(old)) == 2
                     assert len(agents(new)) == 1
                 assert not any(caller.agent_left.is_set() for caller in callers)

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from engine.level import SPEECH_DB
@@ -21,8 +20,18 @@ from tests.end_to_end.conftest import (
     livekit_binary,
     livekit_server,
 )  # fmt: skip
-from tests.end_to_end.processes import ROOT, free_port, get, python, running, status_and_text, wait_for
+from tests.end_to_end.processes import (
+    ROOT,
+    at_once,
+    free_port,
+    get,
+    python,
+    running,
+    status_and_text,
+    wait_for,
+)  # fmt: skip
 from tests.end_to_end.sounds import keyed_phrases, share
+from tests.end_to_end.takes import hear_themselves
 from worker.caller import sound_files
 from worker.caller.caller import SPEAKING_RATE, Caller, new_room
 from worker.caller.lag import envelope
@@ -175,14 +184,8 @@ async def test_a_call_begins_with_a_notice_and_one_whose_engine_dies_says_so_and
             listening.cancel()
             (another,) = children(worker.process.pid)
             assert another != engine
-            (phrase,) = keyed_phrases(1000, 1)
-            async with asyncio.timeout(2 * PATIENCE_S):
-                heard = 0.0
-                # A clip says the same aloud, and what is said meanwhile goes nowhere.
-                while heard < 0.6:
-                    await caller.say(phrase)
-                    await asyncio.sleep(2)
-                    heard = share(caller.heard, 1000)
+            # A clip says the same aloud, and what is said meanwhile goes nowhere.
+            assert await hear_themselves(caller, takes=10)
             assert not caller.agent_left.is_set()
         assert "the engine that this worker started ended with code -9" in worker.said()
         assert "Traceback" not in worker.said()
@@ -197,36 +200,39 @@ def test_a_worker_whose_engine_cannot_start_says_so(livekit: LiveKitSettings, lo
         assert "Traceback" not in worker.said()
 
 
-@pytest.mark.parametrize("setting", ["WORKER_PORT", "WORKER_METRICS_PORT"])
 def test_a_worker_whose_health_check_or_numbers_have_no_port_says_so(
-    livekit: LiveKitSettings, logs: Path, engine_port: int, setting: str
+    livekit: LiveKitSettings, logs: Path, engine_port: int
 ) -> None:
+    settings = environment(livekit) | {"LIVEKIT_AGENT_NAME": "second", "WORKER_PORT": "0"}
+    settings["ENGINE_URL"] = f"ws://127.0.0.1:{engine_port}"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        ports = {"WORKER_PORT": "0"} | {setting: port}
-        settings = environment(livekit) | ports | {"LIVEKIT_AGENT_NAME": "second"}
-        engine = f"ws://127.0.0.1:{engine_port}"
-        with running(python("worker", "start"), logs / "second.log", **settings, ENGINE_URL=engine) as worker:
-            assert worker.exit_code() == 2
-            assert port in worker.said()
-            assert "choose another WORKER_PORT or WORKER_METRICS_PORT" in worker.said()
+        with at_once(
+            *(
+                running(python("worker", "start"), logs / f"{setting}.log", **settings | {setting: port})
+                for setting in ("WORKER_PORT", "WORKER_METRICS_PORT")
+            )
+        ) as workers:
+            for worker in workers:
+                assert worker.exit_code(60) == 2
+                assert port in worker.said()
+                assert "choose another WORKER_PORT or WORKER_METRICS_PORT" in worker.said()
+                assert "Traceback" not in worker.said()
+
+
+def test_a_worker_that_cannot_work_says_why(livekit: LiveKitSettings, logs: Path) -> None:
+    wrong = {"testkey": {"LIVEKIT_API_SECRET": "another secret of a sufficient length"}, "nobody": {}}
+    with at_once(
+        *(
+            running(
+                python("worker", "start"),
+                logs / f"wrong-{key}.log",
+                **environment(livekit) | {"LIVEKIT_API_KEY": key} | secret,
+            )
+            for key, secret in wrong.items()
+        )
+    ) as workers:
+        for key, worker in zip(wrong, workers, strict=True):
+            assert worker.exit_code(60) == 2
+            assert f"does not accept LIVEKIT_API_KEY='{key}'" in worker.said()
             assert "Traceback" not in worker.said()
-
-
-@pytest.mark.parametrize(
-    ("wrong", "remedy"),
-    [
-        (
-            {"LIVEKIT_API_SECRET": "another secret of a sufficient length"},
-            "does not accept LIVEKIT_API_KEY='testkey'",
-        ),
-        ({"LIVEKIT_API_KEY": "nobody"}, "does not accept LIVEKIT_API_KEY='nobody'"),
-    ],
-)
-def test_a_worker_that_cannot_work_says_why(
-    livekit: LiveKitSettings, logs: Path, wrong: dict[str, str], remedy: str
-) -> None:
-    with running(python("worker", "start"), logs / "wrong.log", **environment(livekit) | wrong) as worker:
-        assert worker.exit_code() == 2
-        assert remedy in worker.said()
-        assert "Traceback" not in worker.said()

@@ -46,8 +46,28 @@ async def test_an_engine_that_answers_is_ready() -> None:
         await living.stop()
 
 
+async def test_an_engine_that_waits_for_promised_calls_is_told_that_nobody_comes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(engine_child, "HURRY_AFTER_S", 0.1)
+    monkeypatch.setattr(engine_child, "STOP_TIMEOUT_S", 60.0)
+    ready = tmp_path / "ready"
+    patient = await child(
+        "import pathlib, signal, sys, time\n"
+        "asked = []\n"
+        "def end(*_): asked.append(1); len(asked) < 2 or sys.exit(5)\n"
+        "signal.signal(15, end)\n"
+        f"pathlib.Path({str(ready)!r}).touch()\n"
+        "time.sleep(60)"
+    )
+    await until(ready.exists)
+    await patient.stop()
+    assert "code 5" in str(await patient.died())
+
+
 async def test_an_engine_that_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_child, "STOP_TIMEOUT_S", 0.1)
+    for patience in ("HURRY_AFTER_S", "STOP_TIMEOUT_S"):
+        monkeypatch.setattr(engine_child, patience, 0.1)
     deaf = await child("import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)")
     await asyncio.sleep(0.2)
     await deaf.stop()

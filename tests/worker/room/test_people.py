@@ -19,7 +19,7 @@ class Watcher:
         self._changes = self.people.changes()
 
     async def next(self) -> Change:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(60):
             return await anext(self._changes)
 
     async def nothing_more(self) -> bool:
