@@ -9,6 +9,7 @@ from engine.service.device_memory import DeviceMemory
 from engine.service.metrics import Metrics
 from engine.service.room_hash import RoomHash
 from engine.service.seats import Seats
+from engine.service.speech_metrics import SpeechMetrics
 from engine.service.transcription_metrics import TranscriptionMetrics
 from engine.step.measure import StepTimes
 from worker.watching.worker_metrics import WorkerMetrics
@@ -41,6 +42,7 @@ def engine_page() -> str:
     metrics.predict(StepTimes({1: 0.01, 2: 0.02}))
     metrics.add(DeviceMemory.of(torch.device("cpu")))
     metrics.add(TranscriptionMetrics())
+    metrics.add(SpeechMetrics())
     return metrics.text().decode()
 
 

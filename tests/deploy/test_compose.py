@@ -121,6 +121,21 @@ def test_the_engine_takes_its_settings(
     assert engine.log_format == "json"
 
 
+def test_voices_are_a_folder_that_others_may_change_and_the_engine_may_not(
+    services: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings_of(services["engine"], monkeypatch, tmp_path)
+    [lines] = re.findall(r"```ini\n(.*?)```", (ROOT / "docs" / "docker.md").read_text(), re.S)
+    for name, _, value in (line.partition("=") for line in lines.splitlines()):
+        monkeypatch.setenv(name, value)
+    engine = EngineSettings.load()
+    [voices] = [each for each in services["engine"]["volumes"] if each["target"] == str(engine.voices)]
+    assert (voices["source"], voices["read_only"]) == (str(FOLDER / "voices"), True)
+    assert engine.voice == "ann"
+    assert engine.prompt is not None
+    assert engine.stt_checkpoint is not None
+
+
 def test_the_engine_is_asked_whether_it_lives_where_it_answers(services: dict[str, Any]) -> None:
     assert "http://127.0.0.1:8998/healthz" in services["engine"]["healthcheck"]["test"][-1]
 

@@ -16,6 +16,10 @@ HUB = "kyutai/moshiko-pytorch-bf16"
         ("split", ("autoscaling.enabled=true",), "take mode=sidecar, or change `replicas`"),
         ("sidecar", SHARED, "all 2 engines of mode=split would share the claim files"),
         ("parrot", (f"engine.checkpoint={HUB}",), f"no volume for the files of engine.checkpoint={HUB}"),
+        ("parrot", ("engine.settings.ENGINE_LORA=a/b",), "the files of engine.settings.ENGINE_LORA=a/b"),
+        ("sidecar", ("engine.settings.ENGINE_VOICES=/voices",), "ENGINE_VOICES=/voices: nothing is there"),
+        ("sidecar", ("voices.configMap=ours",), "no setting says what it is for"),
+        ("everything", ("voices.configMap=ours",), "name one of the two"),
     ],
 )
 def test_values_that_do_not_fit_together_are_an_error_that_says_what_to_do(
@@ -35,6 +39,20 @@ def test_values_that_do_not_fit_together_are_an_error_that_says_what_to_do(
         ("replicas=2", "weights.existingClaim=files"),
         ("weights.enabled=false", "engine.checkpoint=/models/moshiko"),
         ("weights.enabled=false", "engine.checkpoint=random:moshi-7b"),
+        ("voices.existingClaim=ours", "engine.settings.ENGINE_VOICES=/voices/of-the-bakery"),
+        ("engine.settings.ENGINE_VOICES=/data/voices",),
+        (
+            "engine.settings.ENGINE_VOICES=/voices",
+            "engine.extraVolumes[0].name=mine",
+            "engine.extraVolumes[0].emptyDir.sizeLimit=1Gi",
+            "engine.extraVolumeMounts[0].name=mine",
+            "engine.extraVolumeMounts[0].mountPath=/voices",
+        ),
+        (
+            "voices.configMap=ours",
+            "engine.extraEnv[0].name=ENGINE_VOICES",
+            "engine.extraEnv[0].value=/voices",
+        ),
     ],
 )
 def test_those_that_do_are_none(settings: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ import yaml
 from tests.deploy.chart import CHART, NAMESPACE, VALUES, Manifest, helm, options, pods, rendered, tools
 from tests.deploy.cluster import Cluster, cluster
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 _OTHERS = """
 {apiVersion: scheduling.k8s.io/v1, kind: PriorityClass, metadata: {name: calls}, value: 1000}

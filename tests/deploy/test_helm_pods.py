@@ -213,11 +213,46 @@ def test_weights_are_fetched_before_the_engine_and_read_without_the_hub() -> Non
 
 
 @pytest.mark.parametrize("mode", ["sidecar", "split"])
-def test_a_model_of_speech_to_text_is_fetched_as_well(mode: str) -> None:
-    stt = "kyutai/stt-1b-en_fr"
-    made = containers(mode, f"engine.settings.ENGINE_STT_CHECKPOINT={stt}")
-    fetched = [each.spec["args"] for each in made if each.name.startswith("download")]
-    assert fetched == [["download"], ["download", stt]]
+def test_models_beside_the_first_one_and_an_adapter_are_fetched_as_well(mode: str) -> None:
+    beside = {"STT_CHECKPOINT": "kyutai/stt-1b-en_fr", "TTS_CHECKPOINT": "kyutai/tts-1.6b-en_fr"}
+    given = beside | {"LORA": "acme/our-adapter"}
+    settings = [f"engine.settings.ENGINE_{name}={value}" for name, value in given.items()]
+    fetched = [each for each in containers(mode, *settings) if each.name.startswith("download")]
+    assert [each.spec["args"][1:] for each in fetched] == [[], *([each] for each in beside.values())]
+    assert [each.environment.get("ENGINE_LORA") for each in fetched] == [given["LORA"], None, None]
+
+
+@pytest.mark.parametrize("mode", ["sidecar", "split"])
+@pytest.mark.parametrize(
+    ("value", "source"),
+    [
+        ("existingClaim", {"persistentVolumeClaim": {"claimName": "ours", "readOnly": True}}),
+        ("configMap", {"configMap": {"name": "ours"}}),
+    ],
+)
+def test_voices_are_where_the_setting_says_and_nobody_writes_to_them(
+    mode: str, value: str, source: Manifest
+) -> None:
+    settings = (f"voices.{value}=ours", "engine.settings.ENGINE_VOICES=/voices")
+    [engine] = containers(mode, *settings, name="engine")
+    assert {"name": "voices", **source} in engine.pod["spec"]["volumes"]
+    mounted = {each["mountPath"]: each for each in engine.spec["volumeMounts"]}
+    assert mounted[str(engine.environment["ENGINE_VOICES"])]["readOnly"] is True
+
+
+def test_prometheus_knows_which_engine_a_worker_of_split_waits_for() -> None:
+    [monitor] = of_kind("PodMonitor", "split")
+    rules = {
+        endpoint["port"]: [each for each in endpoint["relabelings"] if each.get("targetLabel") == "engine"]
+        for endpoint in monitor["spec"]["podMetricsEndpoints"]
+    }
+    [of_engine], [of_worker] = rules["engine"], rules["metrics"]
+    assert of_engine["sourceLabels"] == ["__meta_kubernetes_pod_name"]
+    assert of_worker["sourceLabels"] == ["__meta_kubernetes_pod_label_moshi_engine"]
+    labels = [each.pod["metadata"]["labels"]["moshi.engine"] for each in containers("split", name="worker")]
+    told = [str(each.environment["ENGINE_URL"]) for each in containers("split", name="worker")]
+    for label, url in zip(labels, told, strict=True):
+        assert url.startswith(f"wss://{of_worker['replacement'].replace('$1', label)}.")
 
 
 @EVERYWHERE

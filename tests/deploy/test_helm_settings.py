@@ -66,6 +66,8 @@ def test_settings_from_values_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = EngineSettings.load()
     assert (settings.chat_line, settings.step_timeout_seconds) == (0, 10)
     assert (settings.weights, settings.kv, settings.slots) == ("int8", "int8", 46)
+    assert (str(settings.voices), settings.voice) == ("/voices", "NATF2")
+    assert settings.prompt == "You work for a bakery.\nAsk what cake, how large, and for when.\n"
     [worker] = containers("everything", name="worker")
     take_over(worker, monkeypatch)
     called = WorkerSettings.load()

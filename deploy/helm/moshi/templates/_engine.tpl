@@ -91,6 +91,9 @@
     - {name: run, mountPath: /run/moshi}
     - {name: engine-tmp, mountPath: /tmp}
     - {name: weights, mountPath: /data}
+    {{- if or .Values.voices.existingClaim .Values.voices.configMap }}
+    - {name: voices, mountPath: /voices, readOnly: true}
+    {{- end }}
     {{- if $tls }}
     - {name: tls, mountPath: /etc/moshi/tls, readOnly: true}
     {{- end }}
@@ -108,17 +111,20 @@
   value: /data/triton
 {{- end -}}
 
-{{/* Fetches the checkpoint, and the one beside it, for as long as it takes: an engine that downloads would be given up. */}}
+{{/* Fetches the checkpoint, and those beside it, for as long as it takes: an engine that downloads would be given up. */}}
 {{- define "moshi.download" -}}
 {{- if and .Values.weights.enabled .Values.weights.download }}
 {{- include "moshi.downloadOf" (list . "download" "") }}
 {{- with .Values.engine.settings.ENGINE_STT_CHECKPOINT }}
 {{ include "moshi.downloadOf" (list $ "download-stt" .) }}
 {{- end }}
+{{- with .Values.engine.settings.ENGINE_TTS_CHECKPOINT }}
+{{ include "moshi.downloadOf" (list $ "download-tts" .) }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
-{{/* Of (list root name checkpoint): the engine's own where none is named. */}}
+{{/* Of (list root name checkpoint): the engine's own, with its adapter, where none is named. */}}
 {{- define "moshi.downloadOf" -}}
 {{- $name := index . 1 -}}{{- $checkpoint := index . 2 -}}
 {{- with index . 0 -}}
@@ -128,6 +134,9 @@
   args: [download{{ with $checkpoint }}, {{ . | quote }}{{ end }}]
   env:
     {{- include "moshi.engineSource" . | nindent 4 }}
+    {{- if not $checkpoint }}
+    {{- with include "moshi.settings" (pick .Values.engine.settings "ENGINE_LORA") | trim }}{{ . | nindent 4 }}{{ end }}
+    {{- end }}
     {{- include "moshi.secrets" (list . (list "HF_TOKEN") true) | trim | nindent 4 }}
     {{- with .Values.engine.extraEnv }}{{ toYaml . | nindent 4 }}{{ end }}
   resources: {{- toYaml .Values.weights.downloadResources | nindent 4 }}
@@ -135,6 +144,7 @@
   volumeMounts:
     - {name: engine-tmp, mountPath: /tmp}
     - {name: weights, mountPath: /data}
+    {{- with .Values.engine.extraVolumeMounts }}{{ toYaml . | nindent 4 }}{{ end }}
 {{- end }}
 {{- end -}}
 
@@ -149,6 +159,14 @@
 {{- else if or .Values.weights.existingClaim (eq .Values.mode "sidecar") }}
 - name: weights
   persistentVolumeClaim: {claimName: {{ .Values.weights.existingClaim | default (printf "%s-weights" (include "moshi.fullname" .)) }}}
+{{- end }}
+{{- with .Values.voices.existingClaim }}
+- name: voices
+  persistentVolumeClaim: {claimName: {{ . }}, readOnly: true}
+{{- end }}
+{{- with .Values.voices.configMap }}
+- name: voices
+  configMap: {name: {{ . }}}
 {{- end }}
 {{- if and (eq .Values.mode "split") .Values.split.tls.enabled }}
 - name: tls
