@@ -2,26 +2,19 @@
 import { readFileSync, writeFileSync } from "node:fs";
 
 const [url, said, heard] = process.argv.slice(2);
-const wav = readFileSync(said); // a header of 44 bytes, then 16 bits, mono, 24 kHz
-const pcm = Buffer.concat([wav.subarray(44), Buffer.alloc(25 * 3840)]); // and two seconds of silence
-const answers: Uint8Array[] = [];
-
+// A header of 44 bytes, 16 bits, mono, 24 kHz, and two seconds of silence. Answers replace what was said.
+const sound = Buffer.concat([readFileSync(said), Buffer.alloc(25 * 3840)]);
+const end = sound.length - ((sound.length - 44) % 3840); // frames of 80 ms
+let at = 44;
 const socket = new WebSocket(`${url}/v1/session?seed=1`);
 socket.binaryType = "arraybuffer";
-const frame = () => pcm.subarray(answers.length * 3840, (answers.length + 1) * 3840); // 80 ms
-socket.onopen = () => socket.send(frame());
+const speak = () => socket.send(at < end ? sound.subarray(at, at + 3840) : '{"type": "end"}');
+socket.onopen = speak;
 socket.onmessage = ({ data }: MessageEvent<ArrayBuffer | string>) => {
-  if (typeof data === "string") {
-    process.stdout.write(JSON.parse(data).piece ?? "");
-  } else {
-    answers.push(new Uint8Array(data, 16)); // behind the number of its frame, times, flags
-    // A microphone would send without waiting for the answer.
-    setTimeout(() => socket.send(frame().length === 3840 ? frame() : '{"type": "end"}'), 80);
-  }
+  if (typeof data === "string") return void process.stdout.write(JSON.parse(data).piece ?? "");
+  sound.set(new Uint8Array(data, 16), at); // behind the number of its frame, times, flags
+  at += 3840;
+  setTimeout(speak, 80); // a microphone would send without waiting for the answer
 };
-socket.onclose = () => {
-  const sound = Buffer.concat([wav.subarray(0, 44), ...answers]);
-  sound.writeUInt32LE(sound.length - 8, 4);
-  sound.writeUInt32LE(sound.length - 44, 40);
-  writeFileSync(heard, sound);
-};
+for (const field of [4, 40]) sound.writeUInt32LE(end - field - 4, field); // the bytes that follow it
+socket.onclose = () => writeFileSync(heard, sound.subarray(0, end));

@@ -33,6 +33,8 @@ STARTING_S = 15.0
 """For a job that was accepted and is not there yet: a second one would take a second seat."""
 AGENT_WITHIN_S = 5.0
 POLL_S = 0.2
+ROOMS_AT_ONCE = 8
+"""Of so many LiveKit is asked at the same time who is there."""
 MOST_TIMES = 5
 WITHIN_S = 600.0
 """A room that has been given so many agents in that time ends them, and gets no more."""
@@ -118,36 +120,48 @@ class Stranded:
             await asyncio.sleep(LOOK_S)
 
     async def look(self, livekit: api.LiveKitAPI, agent_name: str) -> None:
-        """Look once. Raises ServerError, ClientError, TimeoutError."""
+        """Look once, unless this worker takes no calls. Raises ServerError, ClientError, TimeoutError."""
+        if not self._stays():
+            self._waiting.clear()
+            return
         rooms = (await livekit.room.list_rooms(api.ListRoomsRequest())).rooms
         here = {room.sid for room in rooms}
         self._waiting = {sid: waiting for sid, waiting in self._waiting.items() if sid in here}
         self._given = {sid: times for sid, times in self._given.items() if sid in here}
         self._owed = {sid: metadata for sid, metadata in self._owed.items() if sid in here}
         self._given_up &= here
-        ready: list[tuple[Room, list[api.AgentDispatch]]] = []
-        for room in rooms:
-            try:
+        asking = asyncio.Semaphore(ROOMS_AT_ONCE)
+        found = await asyncio.gather(*(self._to_give(livekit, room, agent_name, asking) for room in rooms))
+        ready = [(room, ours) for room, ours in zip(rooms, found, strict=True) if ours is not None]
+        seated = ready[: max(0, self._free())]
+        await asyncio.gather(*(self._give(livekit, room, agent_name, ours) for room, ours in seated))
+
+    async def _to_give(
+        self, livekit: api.LiveKitAPI, room: Room, agent_name: str, asking: asyncio.Semaphore
+    ) -> list[api.AgentDispatch] | None:
+        """What of our agent was dispatched to this room, if it is to get another one now."""
+        try:
+            async with asking:
                 ours = await self._lacking(livekit, room, agent_name)
-            except _UNHEARD as error:
-                log.warning("LiveKit does not say who is in a room", extra={"detail": str(error)})
-                continue
-            if ours is None or room.sid in self._given_up:
-                self._waiting.pop(room.sid, None)
-            elif self._is_settled(room.sid, ours):
-                ready.append((room, ours))
-        if self._stays():
-            seated = ready[: max(0, self._free())]
-            await asyncio.gather(*(self._give(livekit, room, agent_name, ours) for room, ours in seated))
+        except _UNHEARD as error:
+            log.warning("LiveKit does not say who is in a room", extra={"detail": str(error)})
+            return None
+        if ours is None:
+            self._waiting.pop(room.sid, None)
+            return None
+        return ours if self._is_settled(room.sid, ours) else None
 
     async def _lacking(
         self, livekit: api.LiveKitAPI, room: Room, agent_name: str
     ) -> list[api.AgentDispatch] | None:
-        """What of our agent was dispatched to this room, if somebody is there and no agent of ours."""
-        if not room.num_participants or self._is_ours(room.name):
+        """What of our agent was dispatched to this room, if somebody is there and no agent of ours.
+
+        LiveKit is asked no more than it takes: most rooms are well, and there may be hundreds.
+        """
+        if not room.num_participants or self._is_ours(room.name) or room.sid in self._given_up:
             return None
         people = await _people_in(livekit, room.name)
-        if not any(each.kind in PEOPLE for each in people):
+        if not any(each.kind in PEOPLE for each in people) or _agents(people, ()):
             return None
         try:
             dispatches = await livekit.agent_dispatch.list_dispatch(room.name)

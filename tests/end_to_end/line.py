@@ -1,8 +1,11 @@
 """A line that can break: whoever uses it meets what a network that is gone does."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+
+_REQUEST = re.compile(rb"(?:GET|POST) (\S+) HTTP/1.1\r\n")
 
 
 class Line:
@@ -12,6 +15,8 @@ class Line:
         self.port = 0
         self.connections = 0
         """How many there have been."""
+        self.asked: list[str] = []
+        """What was asked for over it, where it is HTTP: paths with their queries."""
         self._to = to
         self._works = True
         self._open: set[asyncio.StreamWriter] = set()
@@ -47,13 +52,22 @@ class Line:
         from_there, to_there = await asyncio.open_connection("127.0.0.1", self._to)
         ends = {writer, to_there}
         self._open |= ends
-        await asyncio.gather(_pump(reader, to_there), _pump(from_there, writer))
+        await asyncio.gather(_pump(reader, to_there, self._note), _pump(from_there, writer))
         self._open -= ends
 
+    def _note(self, data: bytes) -> None:
+        if begins := _REQUEST.match(data):
+            self.asked.append(begins[1].decode())
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+
+async def _pump(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    note: Callable[[bytes], None] = lambda _data: None,
+) -> None:
     with suppress(OSError):
         while data := await reader.read(1 << 16):
+            note(data)
             writer.write(data)
             await writer.drain()
     writer.close()

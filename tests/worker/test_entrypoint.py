@@ -38,7 +38,7 @@ class FakeRoom:
     departure_timeout = 20
     metadata = '{"moshi": {"seed": 8, "voice": "ann"}}'
 
-    def __init__(self, sid: str = "RM_made_by_our_coming") -> None:
+    def __init__(self, sid: str) -> None:
         self.name = "lobby"
         self.remote_participants = {
             "ada": SimpleNamespace(kind=rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD)
@@ -68,13 +68,18 @@ class FakeDispatches:
 
 
 class FakeContext:
-    """A job for a room that was closed meanwhile."""
+    """A job for a room that is open, if it has this id."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: str = "RM_1") -> None:
         self.api = FakeDispatches()
-        self.job = SimpleNamespace(id="AJ_1", dispatch_id="AD_1", room=SimpleNamespace(sid="RM_of_the_job"))
-        self.room = FakeRoom()
+        self.job = Job(id="AJ_1", dispatch_id="AD_1", room=Room(sid="RM_1"))
+        self.room = FakeRoom(room)
         self.reason = ""
+
+    async def enter(self) -> None:
+        """Do the job, and end it."""
+        await job.entrypoint(cast(JobContext, self))
+        await self.stop("")
 
     async def connect(self, **_options: Any) -> None:
         pass
@@ -89,19 +94,47 @@ class FakeContext:
 class FakeCall:
     """Keeps what it is built with, and is over at once."""
 
+    is_over = True
+    is_held = False
+
     def __init__(self, call_id: str, *built_with: Any, manner: CallManner, diary: Diary) -> None:
         self.call_id, self.built_with, self.manner, self.diary = call_id, built_with, manner, diary
+
+    @property
+    def wishes(self) -> Wishes:
+        (wishes,) = [each for each in self.built_with if isinstance(each, Wishes)]
+        return wishes
 
     async def run(self) -> Reason:
         return Reason.CALLER_LEFT
 
 
-async def test_a_job_that_comes_too_late_for_its_room_gives_its_seat_back_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    engine, context = FakeEngine(), FakeContext()
+@pytest.fixture(autouse=True)
+def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    """What every job finds. Of the names in its room this process' log has seen none."""
+    engine = FakeEngine()
     monkeypatch.setattr(job, "open_engine", lambda _settings: engine)
     monkeypatch.setattr("worker.logs.hide_names_in", lambda _room: None)
+    return engine
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[FakeCall]:
+    """Those that jobs have built."""
+    built: list[FakeCall] = []
+
+    def build(*args: Any, **options: Any) -> FakeCall:
+        built.append(FakeCall(*args, **options))
+        return built[-1]
+
+    monkeypatch.setattr(job, "Call", build)
+    return built
+
+
+async def test_a_job_that_comes_too_late_for_its_room_gives_its_seat_back_at_once(
+    engine: FakeEngine,
+) -> None:
+    context = FakeContext("RM_made_by_our_coming")
     await job.entrypoint(cast(JobContext, context))
     assert engine.released == ["AJ_1"]
     assert engine.is_closed
@@ -109,36 +142,22 @@ async def test_a_job_that_comes_too_late_for_its_room_gives_its_seat_back_at_onc
 
 
 async def test_a_call_that_goes_on_keeps_its_parameters_and_welcomes_only_who_was_not_there(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, calls: list[FakeCall]
 ) -> None:
-    calls: list[FakeCall] = []
-
-    def build(*args: Any, **options: Any) -> FakeCall:
-        calls.append(FakeCall(*args, **options))
-        return calls[-1]
-
     monkeypatch.setenv("WORKER_DISCLOSURE", "all")
-    monkeypatch.setattr(job, "Call", build)
-    monkeypatch.setattr(job, "open_engine", lambda _settings: FakeEngine())
-    monkeypatch.setattr("worker.logs.hide_names_in", lambda _room: None)
     context = FakeContext()
-    context.room = FakeRoom("RM_1")
     returning = Returning("AJ_0", {"AJ_0": "token"}, '{"moshi": {"seed": 7}}', "ada")
-    context.job = cast(Any, Job(id="AJ_9", room=returning.hidden_in(Room(sid="RM_1"))))
-    await job.entrypoint(cast(JobContext, context))
+    context.job = Job(id="AJ_9", room=returning.hidden_in(Room(sid="RM_1")))
+    await context.enter()
     (call,) = calls
     assert call.call_id == "AJ_0"
-    (wishes,) = [each for each in call.built_with if isinstance(each, Wishes)]
-    assert wishes.by_app == SessionRequest(seed=7, voice="ann")
+    assert call.wishes.by_app == SessionRequest(seed=7, voice="ann")
     assert call.manner.welcome.who is Disclosure.ALL
     assert call.manner.welcome.known == {"ada"}
     assert call.manner.awaited == "ada"
 
 
 class FailingCall(FakeCall):
-    is_over = True
-    is_held = True
-
     async def run(self) -> Reason:
         raise RuntimeError("no sound card")
 
@@ -161,13 +180,8 @@ async def test_telephones_of_a_job_that_fails_are_hung_up_where_no_other_job_tak
     monkeypatch.setattr(FailingCall, "is_held", is_held)
     monkeypatch.setattr(job, "Call", FailingCall)
     monkeypatch.setattr(job, "hang_up_those_left_in", hang_up)
-    monkeypatch.setattr(job, "open_engine", lambda _settings: FakeEngine())
-    monkeypatch.setattr("worker.logs.hide_names_in", lambda _room: None)
     context = FakeContext()
-    context.room = FakeRoom("RM_1")
-    context.job = cast(Any, Job(id="AJ_1", dispatch_id="AD_1", room=Room(sid="RM_1")))
-    await job.entrypoint(cast(JobContext, context))
-    await context.stop("")
+    await context.enter()
     assert hung_up == ([context.room] if is_hung_up else [])
     assert context.reason == Reason.FAILED
 
@@ -178,16 +192,9 @@ async def test_telephones_of_a_job_that_fails_are_hung_up_where_no_other_job_tak
 async def test_nobody_is_sent_again_to_those_who_stay_in_the_room_of_a_call_that_is_over(
     monkeypatch: pytest.MonkeyPatch, ends: type[FakeCall], deleted: list[str]
 ) -> None:
-    monkeypatch.setattr(ends, "is_over", True, raising=False)
-    monkeypatch.setattr(ends, "is_held", False, raising=False)
     monkeypatch.setattr(job, "Call", ends)
-    monkeypatch.setattr(job, "open_engine", lambda _settings: FakeEngine())
-    monkeypatch.setattr("worker.logs.hide_names_in", lambda _room: None)
     context = FakeContext()
-    context.room = FakeRoom("RM_1")
-    context.job = cast(Any, Job(id="AJ_1", dispatch_id="AD_1", room=Room(sid="RM_1")))
-    await job.entrypoint(cast(JobContext, context))
-    await context.stop("")
+    await context.enter()
     assert context.api.deleted == deleted
 
 
@@ -205,50 +212,27 @@ async def test_nobody_is_sent_again_where_the_agent_was_removed_or_had_nobody_to
     monkeypatch: pytest.MonkeyPatch, reason: Reason, are_seen: bool, deleted: list[str]
 ) -> None:
     class Ending(FakeCall):
-        is_over = True
-        is_held = False
-
         async def run(self) -> Reason:
             return reason
 
     monkeypatch.setattr(job, "Call", Ending)
-    monkeypatch.setattr(job, "open_engine", lambda _settings: FakeEngine())
-    monkeypatch.setattr("worker.logs.hide_names_in", lambda _room: None)
     context = FakeContext()
-    context.room = FakeRoom("RM_1")
     if not are_seen:
         context.room.remote_participants.clear()
-    context.job = cast(Any, Job(id="AJ_1", dispatch_id="AD_1", room=Room(sid="RM_1")))
-    await job.entrypoint(cast(JobContext, context))
-    await context.stop("")
+    await context.enter()
     assert context.api.deleted == deleted
 
 
 async def test_who_is_left_without_a_conversation_hears_that_this_is_a_new_one(
-    monkeypatch: pytest.MonkeyPatch,
+    calls: list[FakeCall],
 ) -> None:
-    calls: list[FakeCall] = []
-
-    def build(*args: Any, **options: Any) -> FakeCall:
-        calls.append(FakeCall(*args, **options))
-        return calls[-1]
-
-    monkeypatch.setattr(FakeCall, "is_held", False, raising=False)
-    monkeypatch.setattr(FakeCall, "is_over", True, raising=False)
-    monkeypatch.setattr(job, "Call", build)
-    monkeypatch.setattr(job, "open_engine", lambda _settings: FakeEngine())
-    monkeypatch.setattr("worker.logs.hide_names_in", lambda _room: None)
     context = FakeContext()
-    context.room = FakeRoom("RM_1")
-    metadata = saying_anew('{"moshi": {"seed": 7}}')
-    context.job = cast(Any, Job(id="AJ_1", dispatch_id="AD_1", metadata=metadata, room=Room(sid="RM_1")))
-    await job.entrypoint(cast(JobContext, context))
-    await context.stop("")
+    context.job.metadata = saying_anew('{"moshi": {"seed": 7}}')
+    await context.enter()
     (call,) = calls
     assert call.manner.welcome.lost == {"ada"}
     assert not call.manner.welcome.known, "nobody knows whether they were welcomed"
-    (wishes,) = [each for each in call.built_with if isinstance(each, Wishes)]
-    assert wishes.by_app.seed == 7
+    assert call.wishes.by_app.seed == 7
 
 
 async def test_a_job_that_fails_before_its_call_begins_says_so_and_is_not_taken_for_a_killed_one(
@@ -266,11 +250,6 @@ async def test_a_job_that_fails_before_its_call_begins_says_so_and_is_not_taken_
 
     monkeypatch.setattr(Watch, "begin", begin)
     monkeypatch.setattr(job, "Call", build)
-    monkeypatch.setattr(job, "open_engine", lambda _settings: FakeEngine())
-    monkeypatch.setattr("worker.logs.hide_names_in", lambda _room: None)
-    context = FakeContext()
-    context.room = FakeRoom("RM_1")
-    context.job = cast(Any, Job(id="AJ_1", dispatch_id="AD_1", room=Room(sid="RM_1")))
     with pytest.raises(RuntimeError):
-        await job.entrypoint(cast(JobContext, context))
+        await FakeContext().enter()
     assert told == [(Event.ENDED, Reason.FAILED)]

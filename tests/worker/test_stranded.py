@@ -17,7 +17,7 @@ from tests.worker.waiting import until
 from worker import dispatches
 from worker import stranded as module
 from worker.dispatches import read
-from worker.stranded import LOOK_S, MOST_TIMES, SETTLED_S, STARTING_S, Stranded
+from worker.stranded import LOOK_S, MOST_TIMES, ROOMS_AT_ONCE, SETTLED_S, STARTING_S, Stranded
 
 AGENT = "moshi"
 Kind = api.ParticipantInfo.Kind
@@ -27,7 +27,8 @@ LONG_AGO, NOW = 1_000.0, 1_000_000.0
 @dataclass
 class FakeServer:
     """LiveKit with these rooms, and who is in them. helpful: a dispatch brings an agent. Agents whose name
-    begins so are ours. busy: so many dispatches are not taken.
+    begins so are ours. busy: so many dispatches are not taken. `asked`: what each room was asked for;
+    `most`: how many questions were open at a time.
     """
 
     people: dict[str, dict[str, int]]
@@ -37,6 +38,9 @@ class FakeServer:
     made: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     on_made: Callable[[], None] = lambda: None
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    most: int = 0
+    _open: int = 0
 
     def __post_init__(self) -> None:
         self.room = self.agent_dispatch = self
@@ -50,6 +54,7 @@ class FakeServer:
         return api.ListRoomsResponse(rooms=rooms)
 
     async def list_participants(self, asked: api.ListParticipantsRequest) -> api.ListParticipantsResponse:
+        await self._answering("people", asked.room)
         people = [
             api.ParticipantInfo(
                 identity=name,
@@ -66,8 +71,15 @@ class FakeServer:
     async def list_dispatch(self, room: str) -> list[api.AgentDispatch]:
         # Who asks sees what is there now, and acts later.
         listed = list(self.dispatches[room])
-        await asyncio.sleep(0)
+        await self._answering("dispatches", room)
         return listed
+
+    async def _answering(self, question: str, room: str) -> None:
+        self.asked.append((question, room))
+        self._open += 1
+        self.most = max(self.most, self._open)
+        await asyncio.sleep(0)
+        self._open -= 1
 
     async def delete_dispatch(self, dispatch_id: str, room: str) -> None:
         left = [each for each in self.dispatches[room] if each.id != dispatch_id]
@@ -209,6 +221,33 @@ async def test_a_worker_that_drains_gives_nobody_an_agent() -> None:
     assert server.made == []
 
 
+async def test_of_rooms_that_are_well_no_more_is_asked_than_it_takes() -> None:
+    server = FakeServer(
+        {
+            "mine": {"ada": Kind.STANDARD},
+            "empty": {},
+            "well": {"ada": Kind.STANDARD, "agent": Kind.AGENT},
+            "lonely": {"ada": Kind.STANDARD},
+        }
+    )
+    watcher = Watcher(server)
+    watcher.ours.add("mine")
+    await watcher.look()
+    assert server.asked == [("people", "well"), ("people", "lonely"), ("dispatches", "lonely")]
+    server.asked.clear()
+    watcher.draining = True
+    await watcher.look()
+    assert server.asked == []
+
+
+async def test_hundreds_of_rooms_are_looked_into_a_few_at_a_time() -> None:
+    rooms = {f"room{number}": {"ada": int(Kind.STANDARD), "agent": int(Kind.AGENT)} for number in range(300)}
+    server = FakeServer(rooms)
+    await Watcher(server).look()
+    assert len(server.asked) == len(rooms)
+    assert 1 < server.most <= ROOMS_AT_ONCE
+
+
 async def test_an_agent_that_comes_back_by_itself_meanwhile_stays_alone() -> None:
     server = FakeServer({"lobby": {"ada": Kind.STANDARD}})
     server.on_made = lambda: server.people["lobby"].update(agent=Kind.AGENT)
@@ -273,6 +312,9 @@ async def test_a_room_that_loses_every_agent_gets_no_more_and_its_telephone_hear
     await watcher.look(4 * MOST_TIMES)
     assert len(server.made) == MOST_TIMES
     assert server.removed == ["sip_1"]
+    server.asked.clear()
+    await watcher.look()
+    assert server.asked == []
 
 
 async def test_it_looks_after_each_registration_and_then_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,11 +15,10 @@ from livekit.agents import (
 )
 from livekit.agents.language import LanguageCode
 
-from engine.errors import EngineError, error_from_wire
-from engine.protocol import Ended, Failure
+from engine.errors import EngineError
 from engine.step.frames import FRAME_S, SAMPLE_RATE
 from engine.transcript_client import Transcript, TranscriptClient
-from engine.transcript_protocol import Turn, Word, WordEnd
+from engine.transcript_protocol import Turn
 from worker.engine_choice import choose_engine
 from worker.plugin.errors import api_error
 from worker.plugin.pieces import mono
@@ -159,26 +158,10 @@ class MoshiSpeechStream(stt.RecognizeStream):
     async def _listen(self, transcript: Transcript, utterance: Utterance) -> None:
         counted_s = 0.0
         async for event in transcript:
-            told: list[stt.SpeechEvent] = []
-            match event:
-                case Word():
-                    told = utterance.word(event)
-                case WordEnd():
-                    utterance.word_end(event)
-                case Turn():
-                    was_due = utterance.is_due
-                    told = utterance.turn(event)
-                    if utterance.is_due and not was_due:
-                        await transcript.flush()
-                    if told:
-                        told.append(self._usage(event.heard_s - counted_s, utterance))
-                        counted_s = event.heard_s
-                case Failure():
-                    raise error_from_wire({"error": event.code, "message": event.message})
-                case Ended("hang_up"):
-                    told = utterance.finish()
-                case Ended():
-                    raise EngineError(f"the engine ended the transcription: {event.reason}")
+            told = await utterance.hear(event, transcript.flush)
+            if told and isinstance(event, Turn):
+                told.append(self._usage(event.heard_s - counted_s, utterance))
+                counted_s = event.heard_s
             for each in told:
                 self._event_ch.send_nowait(each)
 

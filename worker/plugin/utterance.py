@@ -1,13 +1,18 @@
 """From words and pauses to what a framework calls speech events."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from livekit.agents import stt
 from livekit.agents.language import LanguageCode
 from livekit.agents.types import TimedString
 
-from engine.transcript_protocol import Turn, Word, WordEnd
+from engine.errors import EngineUnreachable, error_from_wire
+from engine.protocol import Ended, Failure
+from engine.transcript_protocol import TranscriptEvent, Turn, Word, WordEnd
 
+HANG_UP = "hang_up"
+"""How the engine ends what it has written down to the end."""
 LONGEST_LAST_WORD_S = 1.0
 _MISSED = 3.0
 
@@ -34,7 +39,7 @@ class _Heard:
 
 @dataclass(slots=True)
 class Utterance:
-    """What somebody says until they pause. Pure: events of an engine in, events of the framework out.
+    """What somebody says until they pause: events of an engine in, events of the framework out.
 
     offset_s: added to the engine's times; request: an id of the stream, on each event.
     """
@@ -50,6 +55,33 @@ class Utterance:
     def is_due(self) -> bool:
         """Whether it ends as soon as all of it is known."""
         return self._due_s is not None
+
+    async def hear(
+        self, event: TranscriptEvent, flush: Callable[[], Awaitable[None]]
+    ) -> list[stt.SpeechEvent]:
+        """What the framework is told of an event. flush: asks the engine for all that it has heard, which is
+        done as soon as somebody has finished.
+
+        Raises EngineUnreachable for a transcription that ends before its sound does, and what a Failure says.
+        """
+        match event:
+            case Word():
+                return self.word(event)
+            case WordEnd():
+                self.word_end(event)
+            case Turn():
+                was_due = self.is_due
+                told = self.turn(event)
+                if self.is_due and not was_due:
+                    await flush()
+                return told
+            case Failure():
+                raise error_from_wire({"error": event.code, "message": event.message})
+            case Ended() if event.reason != HANG_UP:
+                raise EngineUnreachable(f"the engine ended the transcription: {event.reason}")
+            case Ended():
+                return self.finish()
+        return []
 
     def word(self, word: Word) -> list[stt.SpeechEvent]:
         """A word begins the utterance, or goes on with it."""

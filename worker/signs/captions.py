@@ -9,11 +9,9 @@ from livekit import rtc
 from livekit.agents.language import LanguageCode
 from livekit.agents.stt import SpeechEvent, SpeechEventType
 
-from engine.errors import EngineError, EngineUnreachable, NotServed, Refused
-from engine.protocol import Ended, Failure
+from engine.errors import EngineUnreachable, NotServed, Refused
 from engine.step.frames import FRAME_S, SAMPLE_RATE
 from engine.transcript_client import Transcript, TranscriptClient
-from engine.transcript_protocol import Turn, Word, WordEnd
 from worker.plugin.utterance import Patience, Utterance
 from worker.room.audience import EVERYBODY, Audience
 from worker.signs.transcript import FINISH_TIMEOUT_S, TOPIC
@@ -21,8 +19,6 @@ from worker.signs.transcript import FINISH_TIMEOUT_S, TOPIC
 log = logging.getLogger(__name__)
 
 AGAIN_S = 5.0
-HANG_UP = "hang_up"
-"""How the engine ends what has been written down to the end."""
 Opening = Callable[[], TranscriptClient]
 
 
@@ -46,27 +42,32 @@ class Captions:
 
     async def follow(self, track: rtc.Track, speaker: str) -> None:
         """Write down what `speaker`, an identity, says on a track, until cancelled or the track ends."""
+        trouble = _Trouble()
         while True:
             try:
                 async with self._opening() as engine:
-                    await self._write(await engine.open(), track, speaker)
+                    await self._write(await engine.open(), track, speaker, trouble)
                 return
             except NotServed as none:
                 log.warning("no captions: %s", none)
                 return
             except (EngineUnreachable, Refused) as error:
-                log.info("no captions for now: %s", error)
-            except Exception:
+                if trouble.is_new(error):
+                    log.info("no captions for now: %s", error)
+            except Exception as error:
                 # The SDK has no narrower error.
-                log.warning("captions were lost", exc_info=True)
+                if trouble.is_new(error):
+                    log.warning("captions were lost", exc_info=True)
             await asyncio.sleep(self._again_s)
 
-    async def _write(self, transcript: Transcript, track: rtc.Track, speaker: str) -> None:
+    async def _write(
+        self, transcript: Transcript, track: rtc.Track, speaker: str, trouble: "_Trouble"
+    ) -> None:
         line = _Line(self._participant, self._audience, speaker, track.sid)
         try:
             async with asyncio.TaskGroup() as tasks:
                 hearing = tasks.create_task(_hear(track, transcript))
-                await _read(transcript, line)
+                await _read(transcript, line, trouble)
                 hearing.cancel()
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
@@ -74,25 +75,28 @@ class Captions:
             await line.end()
 
 
-async def _read(transcript: Transcript, line: "_Line") -> None:
+class _Trouble:
+    """What keeps captions away: each kind of it is to be said once, until it has passed."""
+
+    def __init__(self) -> None:
+        self._kinds: set[type[Exception]] = set()
+
+    def is_new(self, error: Exception) -> bool:
+        """Whether there was nothing of this kind before."""
+        is_new = type(error) not in self._kinds
+        self._kinds.add(type(error))
+        return is_new
+
+    def has_passed(self) -> None:
+        """All is well: what comes now is new."""
+        self._kinds.clear()
+
+
+async def _read(transcript: Transcript, line: "_Line", trouble: _Trouble) -> None:
     utterance = Utterance(Patience(), LanguageCode("und"))
     async for event in transcript:
-        told: list[SpeechEvent] = []
-        match event:
-            case Word():
-                told = utterance.word(event)
-            case WordEnd():
-                utterance.word_end(event)
-            case Turn():
-                was_due = utterance.is_due
-                told = utterance.turn(event)
-                if utterance.is_due and not was_due:
-                    await transcript.flush()
-            case Failure():
-                raise EngineError(event.message)
-            case Ended() if event.reason != HANG_UP:
-                raise EngineUnreachable(f"the engine has ended them: {event.reason}")
-        for each in told:
+        for each in await utterance.hear(event, transcript.flush):
+            trouble.has_passed()
             await line.tell(each)
 
 
@@ -121,6 +125,7 @@ class _Line:
         self._open: rtc.TextStreamWriter | None = None
         self._segment = ""
         self._told = ""
+        self._trouble = _Trouble()
 
     async def tell(self, event: SpeechEvent) -> None:
         """A further word, or the end of an utterance."""
@@ -129,9 +134,10 @@ class _Line:
                 await self._add(event.alternatives[0].text)
             elif event.type is SpeechEventType.END_OF_SPEECH:
                 await self.end()
-        except Exception:
+        except Exception as error:
             # The SDK has no narrower error. A word that nobody can read must not end a call.
-            log.warning("a caption was lost", exc_info=True)
+            if self._trouble.is_new(error):
+                log.warning("a caption was lost", exc_info=True)
 
     async def end(self) -> None:
         """What is open is final."""
@@ -143,7 +149,8 @@ class _Line:
                 await open_.aclose(attributes=self._attributes(final=True))
         except Exception as error:  # noqa: BLE001  # the SDK has no narrower one
             # A room that is gone is no reason for a traceback.
-            log.warning("the end of a caption was lost: %r", error)
+            if self._trouble.is_new(error):
+                log.warning("the end of a caption was lost: %r", error)
 
     async def _add(self, text: str) -> None:
         if self._open is None:
@@ -156,6 +163,7 @@ class _Line:
             )
         await self._open.write(text.removeprefix(self._told))
         self._told = text
+        self._trouble.has_passed()
 
     def _attributes(self, *, final: bool) -> dict[str, str]:
         return {

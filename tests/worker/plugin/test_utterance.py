@@ -4,7 +4,9 @@ import pytest
 from livekit.agents.language import LanguageCode
 from livekit.agents.stt import SpeechEvent, SpeechEventType
 
-from engine.transcript_protocol import Turn, Word, WordEnd
+from engine.errors import EngineDraining, EngineError, EngineUnreachable
+from engine.protocol import Ended, Failure
+from engine.transcript_protocol import TranscriptEvent, Turn, Word, WordEnd
 from worker.plugin.utterance import Patience, Utterance
 
 START, END = SpeechEventType.START_OF_SPEECH, SpeechEventType.END_OF_SPEECH
@@ -101,3 +103,38 @@ def test_words_have_times_which_begin_with_the_stream(end_s: float, told_s: floa
     (word,) = data.words
     assert str(word) == "hello"
     assert (word.start_time, word.end_time, word.start_time_offset) == pytest.approx((10.2, told_s, 10.0))
+
+
+async def test_the_engine_is_asked_for_the_rest_once_as_soon_as_somebody_has_finished() -> None:
+    spoken, asked = utterance(), []
+
+    async def flush() -> None:
+        asked.append(len(told))
+
+    told: list[tuple[SpeechEventType, str]] = []
+    events: list[TranscriptEvent] = [Word("hello", 0.2), Turn(0.5, 0.0), pause(1.0, 0.5), pause(1.1, 0.6)]
+    for event in (*events, WordEnd(0.6), Turn(1.2, 1.0), Word("again", 2.0), Ended("hang_up")):
+        told += texts(await spoken.hear(event, flush))
+    assert asked == [2]
+    assert told == [
+        *((START, ""), (INTERIM, "hello"), (FINAL, "hello"), (END, "")),
+        *((START, ""), (INTERIM, "again"), (FINAL, "again"), (END, "")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [
+        (Ended("drain"), EngineUnreachable),
+        (Failure("draining", "no more calls"), EngineDraining),
+        (Failure("internal", "a step failed"), EngineError),
+    ],
+)
+async def test_what_the_engine_ends_by_itself_is_an_error(
+    event: TranscriptEvent, error: type[EngineError]
+) -> None:
+    async def flush() -> None: ...
+
+    with pytest.raises(error) as raised:
+        await utterance().hear(event, flush)
+    assert type(raised.value) is error

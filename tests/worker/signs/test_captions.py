@@ -11,6 +11,7 @@ from livekit import rtc
 from engine.errors import NoTranscriber
 from engine.protocol import Ended
 from engine.transcript_client import TranscriptClient
+from engine.transcript_protocol import TranscriptEvent, Word
 from tests.worker.fakes import FakeMe, FakeSource, FakeStream, FakeStreamWriter, FakeTrack
 from tests.worker.transcribing import sound, transcribing, words_of
 from tests.worker.waiting import until
@@ -127,6 +128,44 @@ async def test_a_track_that_cannot_be_heard_is_tried_again(
     assert me.segments
 
 
+async def test_what_never_ends_is_logged_once(
+    sound_card: FakeSource, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    met: list[type[Exception]] = []
+
+    def stream(*_args: Any, **_options: Any) -> FakeStream:
+        met.append(OSError if len(met) % 3 == 2 else RuntimeError)
+        raise met[-1]("no handle")
+
+    monkeypatch.setattr(rtc, "AudioStream", stream)
+    async with transcribing() as url, following(Engine(url), FakeTrack(), Audience()):
+        await until(lambda: len(met) >= 8, 60)
+    lost = [each.exc_info for each in caplog.records if each.message == "captions were lost"]
+    assert [each[0] for each in lost if each] == [RuntimeError, OSError]
+
+
+async def test_a_room_that_takes_no_words_is_complained_of_once(
+    sound_card: FakeSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[str] = []
+
+    class Me(FakeMe):
+        async def stream_text(self, **_options: Any) -> FakeStreamWriter:
+            asked.append("for a stream")
+            raise RuntimeError("no handle")
+
+    track = FakeTrack()
+    async with transcribing() as url:
+        engine = Engine(url)
+        async with following(engine, track, Audience(), Me()) as (_me, task):
+            speak(track, 2.4)
+            track.end()
+            await asyncio.wait_for(task, 60)
+    assert len(asked) > 1
+    assert caplog.text.count("a caption was lost") == 1
+    assert engine.openings == 1
+
+
 async def test_a_stream_that_cannot_be_ended_costs_nothing_else(sound_card: FakeSource) -> None:
     class Broken(FakeStreamWriter):
         async def aclose(self, *, attributes: dict[str, str]) -> None:
@@ -148,11 +187,17 @@ async def test_a_stream_that_cannot_be_ended_costs_nothing_else(sound_card: Fake
     assert engine.openings == 1
 
 
-async def test_an_engine_that_goes_down_is_asked_again(sound_card: FakeSource) -> None:
-    reasons = ["drain", "hang_up"]
-    async with following(lambda: _Ending(reasons), FakeTrack(), Audience()) as (_me, task):
+async def test_an_engine_that_goes_down_is_asked_again_and_so_is_said_where_it_was_well_before(
+    sound_card: FakeSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    down, well = [Ended("drain")], [Word("hello", 0.2), Ended("drain")]
+    told = [down, down, down, well, down, [Ended("hang_up")]]
+    async with following(lambda: _Telling(told), FakeTrack(), Audience()) as (me, task):
         await asyncio.wait_for(task, 60)
-    assert reasons == []
+    assert told == []
+    assert [segment.text for segment in me.segments] == ["hello"]
+    assert caplog.text.count("no captions for now: the engine ended the transcription: drain") == 2
 
 
 async def test_who_has_left_is_followed_no_more(sound_card: FakeSource) -> None:
@@ -177,20 +222,23 @@ async def _let_in(client: TranscriptClient) -> None:
                 await asyncio.sleep(0.1)
 
 
-class _Ending(TranscriptClient):
-    """Of an engine that says nothing but that it is over, for the next of these reasons."""
+class _Telling(TranscriptClient):
+    """Of an engine that tells the next of these, and no more."""
 
-    def __init__(self, reasons: list[str]) -> None:
+    def __init__(self, told: list[Any]) -> None:
         super().__init__("ws://127.0.0.1:1")
-        self._reasons = reasons
+        self._told = told
 
     async def open(self) -> Any:
-        return _Ended(self._reasons.pop(0))
+        return _Told(self._told.pop(0))
 
 
-class _Ended:
-    def __init__(self, reason: str) -> None:
-        self._reason = reason
+class _Told:
+    def __init__(self, events: list[TranscriptEvent]) -> None:
+        self._events = events
 
-    async def __aiter__(self) -> AsyncIterator[Ended]:
-        yield Ended(self._reason)
+    async def flush(self) -> None: ...
+
+    async def __aiter__(self) -> AsyncIterator[TranscriptEvent]:
+        for event in self._events:
+            yield event
