@@ -61,7 +61,7 @@ def stt_config(raw: Mapping[str, Any]) -> SttConfig:
 Config = TypeVar("Config")
 
 
-def _values_checked(read: Callable[[Mapping[str, Any]], Config]) -> Callable[[Mapping[str, Any]], Config]:
+def values_checked(read: Callable[[Mapping[str, Any]], Config]) -> Callable[[Mapping[str, Any]], Config]:
     """`read`, which for a value of another type than it should be raises `CheckpointError` too."""
 
     @functools.wraps(read)
@@ -74,7 +74,7 @@ def _values_checked(read: Callable[[Mapping[str, Any]], Config]) -> Callable[[Ma
     return checked
 
 
-@_values_checked
+@values_checked
 def _read_mimi(raw: Mapping[str, Any]) -> MimiConfig:
     top = Keys("mimi_config", raw)
     top.must_be("channels", 1)
@@ -117,7 +117,7 @@ def _read_mimi(raw: Mapping[str, Any]) -> MimiConfig:
     return config
 
 
-@_values_checked
+@values_checked
 def _read_lm(raw: Mapping[str, Any]) -> LMConfig:
     keys = Keys("config.json", raw)
     _refuse_conditions(keys)

@@ -10,15 +10,24 @@ import torch
 
 from engine.checkpoint.config_file import PERSONAPLEX, lm_config, mimi_config, stt_config
 from engine.checkpoint.config_keys import Keys
+from engine.checkpoint.config_tts import tts_config, tts_lm_config
 from engine.checkpoint.locate import Files, locate
 from engine.checkpoint.locate_lora import locate_lora, own_lora
 from engine.checkpoint.names import lm_entries, lm_unused, mimi_entries
 from engine.checkpoint.personaplex import personaplex_entries
-from engine.checkpoint.random_weights import randomise, tiny_lm, tiny_mimi, tiny_personaplex, tiny_stt
+from engine.checkpoint.random_weights import (
+    randomise,
+    tiny_lm,
+    tiny_mimi,
+    tiny_personaplex,
+    tiny_stt,
+    tiny_tts,
+    tts_1_6b,
+)
 from engine.checkpoint.tokenizer import NumberTokenizer, SentencePieceTokenizer, Tokenizer
 from engine.checkpoint.weights import allocate, fill
 from engine.errors import CheckpointError, SettingError
-from engine.models.config import LMConfig, MimiConfig, SttConfig, WeightPrecision
+from engine.models.config import LMConfig, MimiConfig, SttConfig, TtsConfig, WeightPrecision
 from engine.models.float8 import runs_float8
 from engine.models.lm import LM
 from engine.models.mimi import Mimi
@@ -31,15 +40,20 @@ _RANDOM: dict[str, tuple[Callable[[], MimiConfig], Callable[[], LMConfig]]] = {
     _RANDOM_PERSONAPLEX: (partial(tiny_mimi, bins=2048), tiny_personaplex),
     "random:stt-1b": (MimiConfig.official, LMConfig.stt_1b),
     "random:tiny-stt": (tiny_mimi, tiny_stt),
+    "random:tts-1.6b": (MimiConfig.official, tts_1_6b),
+    "random:tiny-tts": (tiny_mimi, tiny_tts),
 }
 _RANDOM_STT = SttConfig(delay_s=0.5)
+_RANDOM_TTS = {"random:tts-1.6b": TtsConfig(16, 2), "random:tiny-tts": TtsConfig(4, 2)}
 _GREEDY = Sampling(temperature=0.0, temperature_text=0.0)
+_READING = Sampling(temperature=0.6, temperature_text=0.6)
+"""How upstream's `TTSModel` draws."""
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A checkpoint in memory. `sampling` is how it asks to be sampled; `stt`: of speech to text alone;
-    `personas`: it can be told who it is, by a voice and a role.
+    """A checkpoint in memory. `sampling` is how it asks to be sampled; `stt`: of speech to text alone, `tts`:
+    of text to speech; `personas`: it can be told who it is, by a voice and a role.
     """
 
     name: str
@@ -49,6 +63,7 @@ class Model:
     sampling: Sampling
     stt: SttConfig | None = None
     personas: bool = False
+    tts: TtsConfig | None = None
 
 
 def load(
@@ -57,13 +72,15 @@ def load(
     dtype: torch.dtype | None = None,
     weights: WeightPrecision = "exact",
     lora: str | None = None,
+    codebooks: int | None = None,
 ) -> Model:
     """The checkpoint `name` on `device`: `parrot`, a folder, a Hugging Face repository, or random weights.
 
     dtype: of the language model; None is `default_dtype`. weights: how its matrices are kept, those
     of a q8 checkpoint in int8 in any case. lora: an adapter by its file, folder or repository; None is the
-    one that the checkpoint names, if any. Raises `CheckpointError`, and `SettingError` for weights that the
-    device or the checkpoint has no use for.
+    one that the checkpoint names, if any. codebooks: how many a model says, the first ones; None is all that
+    it was trained for. Raises `CheckpointError`, and `SettingError` for weights that the device or the
+    checkpoint has no use for.
     """
     if weights == "fp8" and not runs_float8(device):
         raise SettingError(
@@ -76,24 +93,31 @@ def load(
         if lora is not None:
             raise SettingError(f"{name} has no adapter: give one of the model that it was made for")
         codec, language = _RANDOM[name]
-        lm = _empty_lm(language(), device, dtype, weights)
+        lm = _empty_lm(_saying(codebooks, language()), device, dtype, weights)
         randomise(lm)
-        listens = lm.config.depformer is None
+        listens, tts = lm.config.depformer is None, _RANDOM_TTS.get(name)
         return Model(
             name,
             _random_mimi(codec(), device),
             lm,
             NumberTokenizer(lm.config.silent_text),
-            _GREEDY if listens else Sampling(),
+            _usual_sampling(listens, tts),
             _RANDOM_STT if listens else None,
             personas=name == _RANDOM_PERSONAPLEX,
+            tts=tts,
         )
     _refuse_unknown_random(name)
     files = locate(name)
-    config = lm_config(files.config, files.model_type)
+    tts = tts_config(files.tts, files.model_id) if files.tts else None
+    config = _saying(codebooks, _lm_config(files))
     stt = stt_config(files.stt) if files.stt else None
     personas = files.model_type == PERSONAPLEX
     tokenizer = SentencePieceTokenizer(files.tokenizer(), config.silent_text)
+    if tts is not None and tokenizer.size > config.text_card:
+        raise CheckpointError(
+            f"{files.tokenizer()}: {tokenizer.size} pieces, and the model reads {config.text_card}; take the "
+            "tokenizer that belongs to it"
+        )
     if config.quantize and weights == "fp8":
         raise SettingError(f"{_title(name)} has int8 weights; take exact or int8 for it, not fp8")
     adapter = own_lora(files) if lora is None else locate_lora(lora)
@@ -107,9 +131,9 @@ def load(
     path = files.lm()
     entries = personaplex_entries(lm, path) if personas else lm_entries(lm)
     fill(lm, entries, path, unused=lm_unused(lm), lora=adapter)
-    sampling = _sampling(files.lm_gen, _GREEDY if stt else Sampling())
+    sampling = _sampling(files.lm_gen, _usual_sampling(stt is not None, tts))
     title = _title(name) if lora is None else f"{_title(name)}+{_title(lora)}"
-    return Model(title, mimi, lm, tokenizer, sampling, stt, personas)
+    return Model(title, mimi, lm, tokenizer, sampling, stt, personas, tts)
 
 
 def default_dtype(device: torch.device) -> torch.dtype:
@@ -128,7 +152,7 @@ def outline(name: str, dtype: torch.dtype, weights: WeightPrecision = "exact") -
         _refuse_unknown_random(name)
         files = locate(name)
         codec = mimi_config(files.mimi_config, files.model_type)
-        language = lm_config(files.config, files.model_type)
+        language = _lm_config(files)
     nowhere = torch.device("meta")
     return _empty_mimi(codec, nowhere), _empty_lm(language, nowhere, dtype, weights)
 
@@ -141,10 +165,28 @@ def load_mimi(name: str, device: torch.device) -> Mimi:
     return _mimi(locate(name), device)
 
 
+def _lm_config(files: Files) -> LMConfig:
+    if files.tts:
+        return tts_lm_config(files.config, tts_config(files.tts, files.model_id))
+    return lm_config(files.config, files.model_type)
+
+
+def _saying(codebooks: int | None, config: LMConfig) -> LMConfig:
+    return config if codebooks is None else config.running(codebooks)
+
+
+def _usual_sampling(listens: bool, tts: TtsConfig | None) -> Sampling:
+    if tts is not None:
+        return _READING
+    return _GREEDY if listens else Sampling()
+
+
 def _empty_lm(config: LMConfig, device: torch.device, dtype: torch.dtype, weights: WeightPrecision) -> LM:
     with torch.device("meta"):
         lm = LM(config, weights)
     allocate(lm, device, dtype)
+    if lm.conditions is not None:
+        allocate(lm.conditions, device, torch.float32)
     return lm
 
 

@@ -34,6 +34,8 @@ class Files:
     model_type: str
     lm_gen: Mapping[str, Any]
     stt: Mapping[str, Any]
+    tts: Mapping[str, Any]
+    model_id: Mapping[str, Any]
     lora: Mapping[str, Any]
     lm_name: str
     mimi_name: str
@@ -157,8 +159,9 @@ def locate(name: str) -> Files:
     model_type = _text(raw, "model_type") or "moshi"
     lm_gen = raw.pop("lm_gen_config", None) or {}
     stt = raw.pop("stt_config", None) or {}
-    for key in ("tts_config", "model_id", "version"):
-        raw.pop(key, None)
+    tts = raw.pop("tts_config", None) or {}
+    model_id = raw.pop("model_id", None) or {}
+    raw.pop("version", None)
     return Files(
         name=name,
         source=source,
@@ -167,6 +170,8 @@ def locate(name: str) -> Files:
         model_type=model_type,
         lm_gen=lm_gen,
         stt=stt,
+        tts=tts,
+        model_id=model_id,
         lora=lora,
         lm_name=lm_name,
         mimi_name=mimi_name,

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -95,7 +96,7 @@ def lm_entries(lm: LM) -> list[Entry]:
     """What a file of the language model holds (`LMModel.state_dict`)."""
     entries: list[Entry] = []
     for path, module in lm.named_modules():
-        name = _official_lm(path)
+        name = _official_lm(path, lm.config)
         if isinstance(module, StackedEmbeddings):
             ours = {"weight": "weight", "norm_weight": "norm.weight", "norm_bias": "norm.bias"}
             for table in range(module.weight.shape[0]):
@@ -106,6 +107,8 @@ def lm_entries(lm: LM) -> list[Entry]:
                         entries.append(Entry(source, f"{path}.{own}", row=table))
         elif path == "depformer.depformer_in":
             entries += _ways_in(path, lm.config, module)
+        elif (part := path.rpartition(".cross_attention.")[2]) in _CROSS_PARTS:
+            entries += _of_three(path, name, module, _CROSS_PARTS[part])
         else:
             entries += _own(path, name, module, lm.config.quantize)
     return entries
@@ -135,7 +138,7 @@ def pieces(wanted: str, keys: Mapping[str, Shape], sets: Mapping[str, int]) -> P
     if wanted in keys:
         return Piece(wanted)
     projection = re.fullmatch(
-        r"(.*\.self_attn\.)(in|out)_projs\.(\d+)\.((?:lora_[AB]\.)?weight)(_scb)?", wanted
+        r"(.*\.(?:self_attn|cross_attention)\.)(in|out)_projs\.(\d+)\.((?:lora_[AB]\.)?weight)(_scb)?", wanted
     )
     if projection:
         prefix, side, index, kind, scale = projection.groups()
@@ -179,6 +182,23 @@ def _own(path: str, name: str, module: nn.Module, quantised: bool = False) -> It
         if not (narrows and own == "weight_scb"):
             sources = {f"{name}.{own}": tuple(tensor.shape)}
             yield Entry(sources, f"{path}.{own}", quantise=quantise if own == "weight" else None)
+
+
+# Which thirds of upstream's one matrix, of queries, keys and values, these two are.
+_CROSS_PARTS = {"query_proj": (0, 1), "key_value_proj": (1, 3)}
+
+
+def _of_three(path: str, name: str, module: nn.Module, thirds: tuple[int, int]) -> Iterator[Entry]:
+    """Some rows of the matrix that makes queries, keys and values."""
+    for entry in _own(path, name, module):
+        ((source, (rows, width)),) = entry.sources.items()
+        dim = rows // (thirds[1] - thirds[0])
+        part = slice(thirds[0] * dim, thirds[1] * dim)
+        yield replace(entry, sources={source: (3 * dim, width)}, arrange=partial(_rows, part))
+
+
+def _rows(part: slice, weight: Tensor) -> Tensor:
+    return weight[part]
 
 
 # The products that end the two branches of a layer, and what official files scale each of them by.
@@ -284,12 +304,17 @@ def _official_mimi(path: str, stages: int) -> str:
     return _official_layer(path)
 
 
-def _official_lm(path: str) -> str:
+def _official_lm(path: str, config: LMConfig) -> str:
     """`depformer.depformer.layers.0` -> `depformer.layers.0`: upstream has all parts side by side."""
     path = re.sub(r"^depformer\.(depformer|linears)", r"\1", path)
+    path = re.sub(r"^conditions\.values\.", "condition_provider.conditioners.", path)
+    if config.conditions is not None:
+        voice = f"condition_provider.conditioners.{config.conditions.voice}"
+        path = re.sub(r"^conditions\.voice(?=\.|$)", voice, path)
     return _official_layer(path)
 
 
 def _official_layer(path: str) -> str:
-    path = re.sub(r"\.self_attn\.(in|out)_proj$", r".self_attn.\1_projs.0", path)
+    path = re.sub(r"\.cross_attention\.(query|key_value)_proj$", ".cross_attention.in_projs.0", path)
+    path = re.sub(r"\.(self_attn|cross_attention)\.(in|out)_proj$", r".\1.\2_projs.0", path)
     return re.sub(r"\.gating\.(linear[12])$", r".\1", path)

@@ -7,12 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from engine.models.config import (
+    ConditionsConfig,
     DepformerConfig,
     LMConfig,
     MimiConfig,
     QuantizerConfig,
     SeanetConfig,
     TransformerConfig,
+    ValueConfig,
 )
 from engine.models.linear import AnyLinear
 from engine.models.rvq import ResidualQuantizer, codebook_table
@@ -62,6 +64,86 @@ def tiny_stt() -> LMConfig:
         max_period=100_000.0,
     )
     return LMConfig(temporal, None, (0,) * 9, n_q=8, card=64, text_card=16, text_card_out=16, extra_heads=4)
+
+
+_GUIDANCE = ("1.0", "1.5", "2.0", "2.5", "3.0", "3.5", "4.0")
+
+
+def _conditions(dim: int, voice_dim: int) -> ConditionsConfig:
+    values = ValueConfig("control", dim, 1, ("ok",)), ValueConfig("cfg", dim, len(_GUIDANCE), _GUIDANCE)
+    return ConditionsConfig(values, "speaker_wavs", voice_dim)
+
+
+def tts_1_6b() -> LMConfig:
+    """Kyutai's `tts-1.6b-en_fr`."""
+    temporal = TransformerConfig(
+        dim=2048,
+        heads=16,
+        layers=16,
+        feedforward=8448,
+        context=500,
+        norm="rms_norm_f32",
+        gating="silu",
+        cross_attention=True,
+    )
+    schedule = (*range(8), *(8,) * 8, *(9,) * 8, *(10,) * 8)
+    depformer = DepformerConfig(
+        dim=1024,
+        heads=16,
+        layers=4,
+        feedforward=(3072,) * 11,
+        steps=32,
+        run=32,
+        schedule=schedule,
+        low_rank=128,
+    )
+    delays = (0, 0, *(2,) * 31)
+    return LMConfig(
+        temporal,
+        depformer,
+        delays,
+        n_q=32,
+        card=2048,
+        text_card=8000,
+        text_card_out=8000,
+        demux_text=True,
+        conditions=_conditions(16, 512),
+    )
+
+
+def tiny_tts() -> LMConfig:
+    """A language model of 200 thousand weights in the form of Kyutai's text to speech."""
+    temporal = TransformerConfig(
+        dim=64,
+        heads=4,
+        layers=2,
+        feedforward=264,
+        context=100,
+        norm="rms_norm_f32",
+        gating="silu",
+        cross_attention=True,
+    )
+    depformer = DepformerConfig(
+        dim=32,
+        heads=4,
+        layers=2,
+        feedforward=(132,) * 4,
+        steps=8,
+        run=8,
+        schedule=(0, 1, 2, 2, 2, 3, 3, 3),
+        low_rank=8,
+    )
+    return LMConfig(
+        temporal,
+        depformer,
+        (0, 0, *(2,) * 7),
+        n_q=8,
+        card=64,
+        text_card=16,
+        text_card_out=5,
+        demux_text=True,
+        conditions=_conditions(4, 16),
+    )
 
 
 @torch.no_grad()

@@ -34,6 +34,12 @@ class SentencePieceTokenizer:
         except (RuntimeError, OSError):
             raise CheckpointError(f"{path}: not a SentencePiece model; fetch the file again") from None
 
+    @property
+    def size(self) -> int:
+        """How many pieces the file has."""
+        size: int = self._processor.get_piece_size()
+        return size
+
     def piece(self, token: int) -> str:
         """As `Tokenizer.piece`; tokens that the file lacks are silent."""
         if token in self._silent or not 0 <= token < self._processor.get_piece_size():

@@ -118,14 +118,14 @@ def _attend(query: Tensor, ring: RingCache, slots: Tensor, unseen: Tensor, unfil
     kv_heads = keys.shape[1]
     # Query heads that share keys go into one product as further rows.
     shared = query.transpose(1, 2).reshape(batch * kv_heads, -1, dim)
-    scores = _products(shared, keys.flatten(0, 1).transpose(1, 2)).float() * dim**-0.5
+    scores = products(shared, keys.flatten(0, 1).transpose(1, 2)).float() * dim**-0.5
     scores = scores.view(batch, heads, count, -1).masked_fill_(unseen[:, None], float("-inf"))
     weights = scores.softmax(dim=-1).to(values.dtype)
-    y = _products(weights.view(batch * kv_heads, -1, weights.shape[-1]), values.flatten(0, 1))
+    y = products(weights.view(batch * kv_heads, -1, weights.shape[-1]), values.flatten(0, 1))
     return y.view(batch, heads, count, dim).transpose(1, 2).reshape(batch, count, heads * dim)
 
 
-def _products(rows: Tensor, matrices: Tensor) -> Tensor:
+def products(rows: Tensor, matrices: Tensor) -> Tensor:
     """Batched products [N, R, :]. rows: [N, R, C]; matrices: [N, C, :].
 
     On CPU row by row and in float32: the order of a sum depends on how many rows a product has, on their

@@ -52,6 +52,7 @@ class TransformerConfig:
     max_period: float = 10_000.0
     position_scale: float = 1.0
     kv_repeat: int = 1
+    cross_attention: bool = False
 
     def __post_init__(self) -> None:
         _one_of("norm", self.norm, _NORMS)
@@ -59,6 +60,8 @@ class TransformerConfig:
         _one_of("positional_embedding", self.positions, _POSITIONS)
         _multiple("dim", self.dim, "num_heads", self.heads)
         _multiple("num_heads", self.heads, "kv_repeat", self.kv_repeat)
+        if self.cross_attention and self.kv_repeat != 1:
+            raise CheckpointError("config.json: with 'cross_attention' 'kv_repeat' can only be 1")
 
     @property
     def head_dim(self) -> int:
@@ -189,6 +192,30 @@ class DepformerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ValueConfig:
+    """A condition that is one of `values` (`LUTConditioner`), each a vector of `dim` in a table of `bins`."""
+
+    name: str
+    dim: int
+    bins: int
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionsConfig:
+    """What a model is told once, when a session begins: values, whose vectors are added to the input of every
+    step, and a voice, vectors of `voice_dim` that each layer attends to.
+
+    `position_scale`: of the sines that are added to the voice; 0 adds none.
+    """
+
+    values: tuple[ValueConfig, ...]
+    voice: str
+    voice_dim: int
+    position_scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class LMConfig:
     """The language model over text and codes, for every member of the family.
 
@@ -210,6 +237,7 @@ class LMConfig:
     extra_heads: int = 0
     extra_heads_dim: int = 6
     quantize: bool = False
+    conditions: ConditionsConfig | None = None
 
     def __post_init__(self) -> None:
         if len(self.delays) != self.n_q + 1:
@@ -322,3 +350,14 @@ class SttConfig:
 
     delay_s: float
     prefix_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TtsConfig:
+    """How a model that reads aloud was trained: its sound comes `delay` steps after the text, and it is shown
+    the word `ahead` words after the one that it says. `tag`: what the files of its voices are marked with.
+    """
+
+    delay: int
+    ahead: int = 0
+    tag: str = ""

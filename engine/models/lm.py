@@ -2,11 +2,13 @@
 TTS.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from engine.models.conditions import Conditions
 from engine.models.config import KvPrecision, LMConfig, WeightPrecision
 from engine.models.depformer import Depformer
 from engine.models.embedding import Embedding, StackedEmbeddings, embed
@@ -15,6 +17,7 @@ from engine.models.linear import AnyLinear, Int8Linear, Linear
 from engine.models.norm import make_norm
 from engine.models.transformer import Transformer
 from engine.state.ring_cache import TransformerState
+from engine.state.told_cache import ToldState
 
 LINEARS: dict[WeightPrecision, type[AnyLinear]] = {
     "exact": Linear,
@@ -50,6 +53,7 @@ class LM(nn.Module):
             linear(dim, config.extra_heads_dim) for _ in range(config.extra_heads)
         )
         self.depformer = Depformer(config, config.depformer, linear) if config.depformer else None
+        self.conditions = Conditions(config.conditions, dim) if config.conditions else None
 
     @property
     def device(self) -> torch.device:
@@ -65,17 +69,41 @@ class LM(nn.Module):
         """State for `slots` sessions, to be reset before use."""
         return self.transformer.new_state(slots, self.device, self.dtype, kv)
 
-    def forward(self, tokens: Tensor, state: TransformerState, slots: Tensor) -> LMOutput:
+    def new_told(self, slots: int, length: int) -> ToldState:
+        """Room for what `slots` sessions of a model with conditions are told, up to `length` vectors of a
+        voice.
+        """
+        caches = self.transformer.new_told(slots, length, self.device, self.dtype)
+        added = torch.zeros(slots, self.config.transformer.dim, device=self.device, dtype=self.dtype)
+        return ToldState(added, caches)
+
+    def tell(self, told: ToldState, slot: int, voice: Tensor, length: int, values: Mapping[str, str]) -> None:
+        """Gives the session in `slot` of a model with conditions its voice, [T, voice_dim], filled up to
+        `length` with the model's padding, and its values.
+        """
+        assert self.conditions is not None, "only a model with conditions is told anything"
+        told.added[slot] = self.conditions.added(values).to(self.dtype)
+        attended = self.conditions.attended(voice, length).to(self.dtype)
+        self.transformer.tell(attended, told.caches, slot)
+
+    def forward(
+        self, tokens: Tensor, state: TransformerState, slots: Tensor, told: ToldState | None = None
+    ) -> LMOutput:
         """The next T steps of each slot.
 
         tokens: int64 [B, 1 + n_q, T] as they are fed (delays applied; -1: no input); slots: int64 [B], all
-        different. T steps at once equal T calls with one, as long as the ring does not wrap among them.
+        different; told: of a model with conditions. T steps at once equal T calls with one, as long as the
+        ring does not wrap among them.
         """
-        return self.from_vectors(embed(tokens, self.emb, self.text_emb), state, slots)
+        return self.from_vectors(embed(tokens, self.emb, self.text_emb), state, slots, told)
 
-    def from_vectors(self, vectors: Tensor, state: TransformerState, slots: Tensor) -> LMOutput:
+    def from_vectors(
+        self, vectors: Tensor, state: TransformerState, slots: Tensor, told: ToldState | None = None
+    ) -> LMOutput:
         """As `forward`, of what tokens are embedded as: [B, T, D], the sum over the channels."""
-        hidden = self.out_norm(self.transformer(vectors, state, slots))
+        if told is not None:
+            vectors = vectors + told.added[slots][:, None]
+        hidden = self.out_norm(self.transformer(vectors, state, slots, () if told is None else told.caches))
         return LMOutput(hidden, self.text_linear(hidden))
 
     def extra_probabilities(self, hidden: Tensor) -> Tensor:

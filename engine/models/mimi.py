@@ -45,6 +45,14 @@ class MimiEars(StateGroup):
         self.encoder = encoder
 
 
+class MimiMouth(StateGroup):
+    """The way out alone, for models that hear nothing."""
+
+    def __init__(self, decoder: MimiDecoderState) -> None:
+        super().__init__([decoder])
+        self.decoder = decoder
+
+
 class MimiState(StateGroup):
     """Both directions; one may run without the other."""
 
@@ -77,15 +85,7 @@ class Mimi(nn.Module):
 
     def new_state(self, slots: int) -> MimiState:
         """State for `slots` sessions, to be reset before use."""
-        device, dtype = self.device, torch.float32
-        return MimiState(
-            self.new_ears(slots).encoder,
-            MimiDecoderState(
-                self.upsample.new_state(slots, device),
-                self.decoder_transformer.new_state(slots, device, dtype),
-                self.decoder.new_state(slots, device),
-            ),
-        )
+        return MimiState(self.new_ears(slots).encoder, self.new_mouth(slots).decoder)
 
     def new_ears(self, slots: int) -> MimiEars:
         """As `new_state`, of the way in alone."""
@@ -95,6 +95,17 @@ class Mimi(nn.Module):
                 self.encoder.new_state(slots, device),
                 self.encoder_transformer.new_state(slots, device, torch.float32),
                 self.downsample.new_state(slots, device),
+            )
+        )
+
+    def new_mouth(self, slots: int) -> MimiMouth:
+        """As `new_state`, of the way out alone."""
+        device = self.device
+        return MimiMouth(
+            MimiDecoderState(
+                self.upsample.new_state(slots, device),
+                self.decoder_transformer.new_state(slots, device, torch.float32),
+                self.decoder.new_state(slots, device),
             )
         )
 
@@ -115,7 +126,7 @@ class Mimi(nn.Module):
         y: Tensor = self.downsample(x, kept.downsample, slots)[:, 0]
         return y
 
-    def decode(self, codes: Tensor, state: MimiState, slots: Tensor) -> Tensor:
+    def decode(self, codes: Tensor, state: MimiState | MimiMouth, slots: Tensor) -> Tensor:
         """One frame of sound a row, float32 [B, 1920]; on CUDA with convolutions in TF32, as upstream's are.
 
         codes: int64 [B, K], each a valid code; slots: int64 [B], all different.

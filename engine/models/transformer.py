@@ -1,7 +1,8 @@
 """The causal transformer that Mimi and the language model share (`StreamingTransformer`)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import zip_longest
 
 import torch
 import torch.nn.functional as F
@@ -10,10 +11,12 @@ from torch import Tensor, nn
 from engine.kernels.fused import on_kernels
 from engine.models.attention import Window, ring_attention, ring_write
 from engine.models.config import KvPrecision, TransformerConfig
+from engine.models.cross_attention import CrossAttention
 from engine.models.linear import AnyLinear, Linear
 from engine.models.norm import Norm, make_norm
 from engine.models.rope import Rotation, rotation, sine_embedding
 from engine.state.ring_cache import RingCache, TransformerState
+from engine.state.told_cache import ToldCache
 
 # By the names of the configurations, which are torch's.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -97,7 +100,9 @@ class LayerScale(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Norm and attention, norm and feed-forward, each added to its input."""
+    """Norm and attention, in some models norm and cross-attention, norm and feed-forward, each added to its
+    input.
+    """
 
     def __init__(self, config: TransformerConfig, linear: type[AnyLinear]) -> None:
         super().__init__()
@@ -111,13 +116,27 @@ class TransformerLayer(nn.Module):
         )
         self.layer_scale_1 = LayerScale(config.dim) if config.layer_scale else None
         self.layer_scale_2 = LayerScale(config.dim) if config.layer_scale else None
+        self.cross_attention = CrossAttention(config, linear) if config.cross_attention else None
+        if config.cross_attention:
+            self.norm_cross = make_norm("layer_norm", config.dim)
+            self.layer_scale_cross = LayerScale(config.dim) if config.layer_scale else None
 
     def forward(
-        self, x: Tensor, ring: RingCache, slots: Tensor, window: Window, turn: Rotation | None
+        self,
+        x: Tensor,
+        ring: RingCache,
+        slots: Tensor,
+        window: Window,
+        turn: Rotation | None,
+        told: ToldCache | None = None,
     ) -> Tensor:
-        """As x, which is given up."""
+        """As x, which is given up. told: what a layer with cross-attention attends to."""
         attend = partial(self.self_attn, x, self.norm1, ring, slots, window, turn)
         x = residual(attend, self.layer_scale_1, x)
+        if self.cross_attention is not None:
+            assert told is not None, "what attends to a voice needs one"
+            listen = partial(self.cross_attention, x, self.norm_cross, told, slots)
+            x = residual(listen, self.layer_scale_cross, x)
         return residual(partial(self.gating, x, self.norm2), self.layer_scale_2, x)
 
 
@@ -145,8 +164,30 @@ class Transformer(nn.Module):
         ]
         return TransformerState(slots, config.context, rings, device)
 
-    def forward(self, x: Tensor, state: TransformerState, slots: Tensor) -> Tensor:
-        """The next T positions of each slot, [B, T, D]. x: [B, T, D], T at most the context.
+    def new_told(
+        self, slots: int, length: int, device: torch.device, dtype: torch.dtype
+    ) -> tuple[ToldCache, ...]:
+        """Room for what `slots` sessions are told, up to `length` vectors each; without cross-attention
+        none.
+        """
+        config = self.config
+        return tuple(
+            ToldCache(slots, config.heads, length, config.head_dim, device, dtype)
+            for _ in range(config.layers if config.cross_attention else 0)
+        )
+
+    def tell(self, told: Tensor, caches: Sequence[ToldCache], slot: int) -> None:
+        """Lets the session in `slot` attend to `told`, [L, D], from now on."""
+        for layer, cache in zip(self.layers, caches, strict=True):
+            assert isinstance(layer, TransformerLayer)
+            assert layer.cross_attention is not None
+            layer.cross_attention.tell(told, cache, slot)
+
+    def forward(
+        self, x: Tensor, state: TransformerState, slots: Tensor, told: Sequence[ToldCache] = ()
+    ) -> Tensor:
+        """The next T positions of each slot, [B, T, D]. x: [B, T, D], T at most the context; told: of a model
+        with cross-attention, one for each layer.
 
         T positions at once equal T calls with one, as long as the ring does not wrap among them.
         """
@@ -161,8 +202,8 @@ class Transformer(nn.Module):
             turn = rotation(
                 window.positions, config.head_dim, config.max_period, config.positions != "rope_concat"
             )
-        for layer, ring in zip(self.layers, state.rings, strict=True):
-            x = layer(x, ring, slots, window, turn)
+        for layer, ring, cache in zip_longest(self.layers, state.rings, told):
+            x = layer(x, ring, slots, window, turn, cache)
         return x
 
 

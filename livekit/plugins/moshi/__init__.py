@@ -5,10 +5,26 @@ from importlib.metadata import version
 from livekit.agents import Plugin
 
 from worker.hybrid import Hybrid
-from worker.plugin import MoshiDuplexModel, MoshiDuplexSession, MoshiSpeechStream
+from worker.plugin import (
+    MoshiChunkedStream,
+    MoshiDuplexModel,
+    MoshiDuplexSession,
+    MoshiSpeechStream,
+    MoshiSynthesizeStream,
+)
 from worker.plugin import MoshiSTT as STT
+from worker.plugin import MoshiTTS as TTS
 
-__all__ = ["STT", "Hybrid", "MoshiDuplexModel", "MoshiDuplexSession", "MoshiSpeechStream"]
+__all__ = [
+    "STT",
+    "TTS",
+    "Hybrid",
+    "MoshiChunkedStream",
+    "MoshiDuplexModel",
+    "MoshiDuplexSession",
+    "MoshiSpeechStream",
+    "MoshiSynthesizeStream",
+]
 __version__ = version("moshi-live")
 
 
