@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Self
 
-from engine.protocol import JsonMessage, parse_typed
+from engine.json_messages import JsonMessage, parse_typed
 
 ORPHANS_PATH = "/v1/orphans"
 SESSIONS_PATH = "/v1/sessions"

@@ -26,6 +26,7 @@ from engine.protocol import (
     Ended,
     Event,
     ModelCard,
+    OwnWords,
     Pause,
     Ready,
     Report,
@@ -165,6 +166,13 @@ class EngineSession:
     async def send(self, pcm: bytes) -> None:
         """PCM s16le mono 24 kHz, any length. Lost once the session is over: its end arrives as an event."""
         await self._send(self._socket.send_bytes, pcm)
+
+    async def say(self, words: OwnWords) -> None:
+        """What the model is to take for its own words in the next frame of the caller's that has none yet.
+
+        The answer to that frame is silence. For sessions whose `ready` has `own_words`.
+        """
+        await self._send(self._socket.send_str, words.to_wire())
 
     async def report(self, report: Report) -> None:
         """Tell the engine what became of one of its answers, for its metrics."""

@@ -1,19 +1,21 @@
 """What travels on `/v1/session`: each message as a frozen dataclass with its wire form.
 
 Binary messages carry sound, text messages carry JSON. Client to engine: PCM s16le mono 24 kHz in pieces of
-any length, `Pause`, `End`, `Report`. Engine to client: `Ready` first, then one `Audio` for every 80 ms
-received, `Text`, `Moved`, `Failure`, `Ended`.
+any length, `OwnWords`, `Pause`, `End`, `Report`. Engine to client: `Ready` first, then one `Audio` for every
+80 ms received, `Text`, `Moved`, `Failure`, `Ended`.
 """
 
 import json
 import struct
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self
 from urllib.parse import quote, unquote
 
 from engine.errors import SessionError
+from engine.json_messages import JsonMessage, parse_typed
 from engine.peers import is_peer_name
 from engine.step.frames import FRAME_SAMPLES, SAMPLE_RATE, Sampling
 
@@ -27,10 +29,12 @@ FOLLOWS_HEADER = "Moshi-Follows"
 FRAME_BYTES = 2 * FRAME_SAMPLES
 MAX_MESSAGE_BYTES = 256 * 1024
 MAX_PROMPT_CHARACTERS = 4000
+MAX_OWN_CHARACTERS = 1000
 _AUDIO_HEADER = struct.Struct("<IIII")
 
-# Range of each sampling parameter: (type, least, most).
-RANGES: dict[str, tuple[type[int] | type[float], float, float]] = {
+Range = tuple[type[int] | type[float], float, float]
+"""Of a parameter: (type, least, most)."""
+RANGES: dict[str, Range] = {
     "temperature": (float, 0.0, 10.0),
     "top_k": (int, 1, 1 << 20),
     "temperature_text": (float, 0.0, 10.0),
@@ -89,7 +93,7 @@ class SessionRequest:
             if name in _OTHER_PARAMETERS:
                 given[name] = text
             elif name in RANGES:
-                given[name] = _parse_number(name, text)
+                given[name] = parse_number(name, text, RANGES[name])
             else:
                 near = get_close_matches(name, _PARAMETERS)
                 hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(_PARAMETERS)}"
@@ -115,8 +119,9 @@ class SessionRequest:
         )
 
 
-def _parse_number(name: str, text: str) -> float | int:
-    kind, least, most = RANGES[name]
+def parse_number(name: str, text: str, allowed: Range) -> float | int:
+    """The parameter `name` of a query. Raises SessionError that says what it takes."""
+    kind, least, most = allowed
     try:
         value = kind(text)
     except ValueError:
@@ -153,7 +158,9 @@ def _parse_follows(text: str) -> tuple[str, ...]:
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """What an engine serves. `settings` are the parameters of a session that this model takes; `transcribes`:
-    the model that writes down what is said, None if there is none; `voices`: the names that `voice` takes.
+    the model that writes down what is said, None if there is none; `voices`: the names that `voice` takes;
+    `speaks`: the model that speaks texts, None if there is none; `speech_voices`: those of that model;
+    `own_words`: whether its sessions take `OwnWords`.
     """
 
     model: str
@@ -161,22 +168,20 @@ class ModelCard:
     settings: tuple[str, ...] = SAMPLING_PARAMETERS
     transcribes: str | None = None
     voices: tuple[str, ...] = ()
+    speaks: str | None = None
+    speech_voices: tuple[str, ...] = ()
+    own_words: bool = False
 
     @classmethod
     def from_wire(cls, body: Mapping[str, Any]) -> Self:
         """The card of a JSON answer. Raises KeyError, TypeError."""
-        settings, voices = (tuple(map(str, names)) for names in (body["settings"], body.get("voices", ())))
-        return cls(str(body["model"]), int(body["model_delay_ms"]), settings, body.get("transcribes"), voices)
-
-
-class JsonMessage:
-    """A message that travels as a JSON object: its fields, and `type`."""
-
-    type: ClassVar[str]
-
-    def to_wire(self) -> str:
-        """The text message."""
-        return json.dumps({"type": self.type, **asdict(self)})  # type: ignore[call-overload]  # every subclass is a dataclass
+        settings, voices, speech_voices = (
+            tuple(map(str, names))
+            for names in (body["settings"], body.get("voices", ()), body.get("speech_voices", ()))
+        )
+        beside = body.get("transcribes"), voices, body.get("speaks"), speech_voices
+        own_words = bool(body.get("own_words", False))
+        return cls(str(body["model"]), int(body["model_delay_ms"]), settings, *beside, own_words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,11 +221,47 @@ class Report(JsonMessage):
 
 
 @dataclass(frozen=True, slots=True)
+class OwnWords(JsonMessage):
+    """Client: what the model is to take for its own words in the next frame that has none yet.
+
+    `sound` is PCM s16le mono [FRAME_SAMPLES], base64 on the wire; `text`: the words that begin about then.
+    """
+
+    sound: bytes = field(repr=False)
+    text: str = field(default="", repr=False)
+    type: ClassVar[str] = "own_words"
+
+    def to_wire(self) -> str:
+        """The text message."""
+        sound = b64encode(self.sound).decode()
+        return json.dumps({"type": self.type, "sound": sound, "text": self.text})
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, Any]) -> Self:
+        """Of the fields of a message. Raises SessionError that says what they take."""
+        sound, text = body["sound"], body.get("text", "")
+        try:
+            pcm = b64decode(sound, validate=True) if isinstance(sound, str) else b""
+        except ValueError:
+            pcm = b""
+        if len(pcm) != FRAME_BYTES:
+            raise SessionError(
+                f"own_words.sound is one frame of PCM s16le mono 24 kHz, {FRAME_BYTES} bytes, in base64"
+            )
+        if not isinstance(text, str) or len(text) > MAX_OWN_CHARACTERS:
+            raise SessionError(
+                f"own_words.text is the words of one frame: a text of at most {MAX_OWN_CHARACTERS} characters"
+            )
+        return cls(pcm, text)
+
+
+@dataclass(frozen=True, slots=True)
 class Ready(JsonMessage):
     """Engine: the session is open, or goes on.
 
     `frame`: the number of the first frame that is sent now. `resume`: what opens the session again when the
-    connection was lost, within `grace_s` seconds; empty and 0: a lost session is over.
+    connection was lost, within `grace_s` seconds; empty and 0: a lost session is over. `own_words`: whether
+    the session takes `OwnWords`.
     """
 
     session: str
@@ -232,6 +273,7 @@ class Ready(JsonMessage):
     resume: str = field(default="", repr=False)
     grace_s: float = 0.0
     frame: int = 0
+    own_words: bool = False
     type: ClassVar[str] = "ready"
 
 
@@ -308,11 +350,13 @@ class Audio:
         return cls(frame, queue_us, step_us, message[_AUDIO_HEADER.size :])
 
 
-ClientMessage = End | Pause | Report
+ClientMessage = End | Pause | Report | OwnWords
 EngineMessage = Ready | Text | Moved | Failure | Ended
 Event = EngineMessage | Audio
 
-_CLIENT_MESSAGES: dict[str, type[ClientMessage]] = {kind.type: kind for kind in (End, Pause, Report)}
+_CLIENT_MESSAGES: dict[str, type[ClientMessage]] = {
+    kind.type: kind for kind in (End, Pause, Report, OwnWords)
+}
 _ENGINE_MESSAGES: dict[str, type[EngineMessage]] = {
     kind.type: kind for kind in (Ready, Text, Moved, Failure, Ended)
 }
@@ -321,6 +365,8 @@ _ENGINE_MESSAGES: dict[str, type[EngineMessage]] = {
 def parse_client_message(text: str) -> ClientMessage:
     """A client's text message. Raises SessionError that says what was expected."""
     kind, body = parse_typed(text, _CLIENT_MESSAGES)
+    if kind is OwnWords:
+        return OwnWords.from_body(body)
     for name, value in body.items():
         if value is None and name == "jitter_us":
             continue
@@ -333,32 +379,3 @@ def parse_engine_message(text: str) -> EngineMessage:
     """An engine's text message. Unknown fields are passed over. Raises SessionError."""
     kind, body = parse_typed(text, _ENGINE_MESSAGES, strict=False)
     return kind(**body)
-
-
-_Kind = TypeVar("_Kind", bound=type[Any])
-
-
-def parse_typed(
-    text: str, kinds: Mapping[str, _Kind], *, strict: bool = True
-) -> tuple[_Kind, dict[str, Any]]:
-    """The class that the `type` of `text` names, and the fields for it. strict: none that it does not have.
-
-    Raises SessionError.
-    """
-    try:
-        body = json.loads(text)
-    except (ValueError, RecursionError):
-        body = None
-    if not isinstance(body, dict):
-        raise SessionError("a text message is a JSON object with a type")
-    kind = kinds.get(str(body.pop("type", "")))
-    if kind is None:
-        raise SessionError(f"a text message has one of these types: {', '.join(kinds)}")
-    known = {f.name: f.default is MISSING for f in fields(kind)}
-    missing = [name for name, required in known.items() if required and name not in body]
-    foreign = [name for name in body if name not in known]
-    if missing or (strict and foreign):
-        raise SessionError(
-            f"{text[:80]!r}: a {kind.type} message has the fields {', '.join(known) or 'type alone'}"
-        )
-    return kind, {name: value for name, value in body.items() if name in known}

@@ -15,7 +15,8 @@ import aiohttp
 
 from engine.connection import ANSWER_TIMEOUT_S, HEARTBEAT_S, Connection
 from engine.errors import EngineFull, NoTranscriber, SessionError
-from engine.protocol import End, Ended, JsonMessage
+from engine.json_messages import JsonMessage
+from engine.protocol import End, Ended
 from engine.transcript_protocol import (
     TRANSCRIBE_PATH,
     Flush,

@@ -7,7 +7,8 @@ Client to engine: PCM s16le mono 24 kHz in pieces of any length, `Flush`, `End`.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from engine.protocol import End, Ended, Failure, JsonMessage, parse_typed
+from engine.json_messages import JsonMessage, parse_typed
+from engine.protocol import End, Ended, Failure
 from engine.step.frames import FRAME_SAMPLES, SAMPLE_RATE
 
 TRANSCRIBE_PATH = "/v1/transcribe"

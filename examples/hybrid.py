@@ -34,7 +34,13 @@ async def talk(ctx: JobContext) -> None:
         stt=STT(base_url=STT_URL, api_key=KEY, model="Systran/faster-whisper-small"),
         llm=LLM(base_url=LLM_URL, api_key=KEY, model="llama3.2"),
         tts=TTS(base_url=TTS_URL, api_key=KEY, model="tts-1", voice="alloy", response_format="pcm"),
-        turn_handling={"turn_detection": "vad", "interruption": {"mode": "vad", "min_duration": 0.3}},
+        turn_handling={
+            "turn_detection": "vad",
+            "interruption": {"mode": "vad", "min_duration": 0.3},
+            "preemptive_generation": {
+                "preemptive_tts": True
+            },  # the voice is asked before the turn is over, too
+        },
         aec_warmup_duration=None,  # else nobody can interrupt the agent while it speaks for the first time
     )
     hybrid = moshi.Hybrid(moshi.MoshiDuplexModel())  # ENGINE_URL and ENGINE_TOKEN say where the engine is

@@ -1,6 +1,7 @@
-"""`python -m load_tests.echo ROOM`: a bare LiveKit agent that gives back what it hears, 80 ms at a time.
+"""`python -m load_tests.echo ROOM [FRAME_MS]`: a bare LiveKit agent that gives back what it hears, 80 ms at a
+time unless it is told otherwise.
 
-What it adds to a caller's lag is what LiveKit and 80 ms frames cost without any engine. It tells in an
+What it adds to a caller's lag is what LiveKit and such frames cost without any engine. It tells in an
 attribute how long sound stays in its jitter buffer and in its track.
 """
 
@@ -35,7 +36,7 @@ def quantiles_ms(seconds: Sequence[float]) -> dict[str, float]:
     return {name: round(float(value), 1) for name, value in zip(("p50", "p95", "p99"), values, strict=True)}
 
 
-async def echo(settings: LiveKitSettings, room_name: str) -> None:
+async def echo(settings: LiveKitSettings, room_name: str, frame_ms: int = FRAME_MS) -> None:
     """Until the caller has gone."""
     room = rtc.Room()
     tracks: asyncio.Queue[rtc.Track] = asyncio.Queue()
@@ -53,7 +54,7 @@ async def echo(settings: LiveKitSettings, room_name: str) -> None:
     waited_s: dict[str, list[float]] = {"jitter": [], "playout": []}
 
     async def repeat(heard: rtc.Track) -> None:
-        stream = rtc.AudioStream(heard, sample_rate=RATE, num_channels=1, frame_size_ms=FRAME_MS)
+        stream = rtc.AudioStream(heard, sample_rate=RATE, num_channels=1, frame_size_ms=frame_ms)
         async for event in stream:
             waited_s["playout"].append(source.queued_duration)
             if jitter.latest_s is not None:
@@ -78,4 +79,4 @@ async def echo(settings: LiveKitSettings, room_name: str) -> None:
 
 if __name__ == "__main__":
     accept_development_secret()
-    asyncio.run(echo(LiveKitSettings.load(), sys.argv[1]))
+    asyncio.run(echo(LiveKitSettings.load(), sys.argv[1], *map(int, sys.argv[2:])))

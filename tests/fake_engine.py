@@ -19,6 +19,7 @@ from engine.protocol import (
     Event,
     ModelCard,
     Moved,
+    OwnWords,
     Pause,
     Ready,
     Report,
@@ -45,8 +46,8 @@ class FakeEngine:
 
     `words`: what it says with the answer to a frame, by its number; `stalled`: it listens without a word;
     `broken`: it opens no session, nor, for this reason, if it `refuses`; `parting_s`: it takes this long to
-    hear that somebody hangs up, and does not if they are gone by then; `moved`: where sessions went, by
-    their tokens.
+    hear that somebody hangs up, and does not if they are gone by then; `own_words`: what it was to take for
+    its own, by how many messages of sound came before; `moved`: where sessions went, by their tokens.
     """
 
     seats: int = 4
@@ -55,7 +56,7 @@ class FakeEngine:
     broken: bool = False
     refuses: EngineError | None = None
     parting_s: float = 0.0
-    card: ModelCard = field(default_factory=lambda: ModelCard("fake", 80))
+    card: ModelCard = field(default_factory=lambda: ModelCard("fake", 80, own_words=True))
     url: str = ""
     reserved: set[str] = field(default_factory=set)
     released: list[str] = field(default_factory=list)
@@ -65,6 +66,7 @@ class FakeEngine:
     ends: list[str] = field(default_factory=list)
     pauses: int = 0
     resumes: int = 0
+    own_words: dict[int, OwnWords] = field(default_factory=dict)
     held: dict[str, FakeSession] = field(default_factory=dict)
     moved: dict[str, SessionMoved] = field(default_factory=dict)
     sockets: list[web.WebSocketResponse] = field(default_factory=list)
@@ -145,7 +147,14 @@ class FakeEngine:
         self.held[token] = session
         card = self.card
         ready = Ready(
-            session.id, card.model, 0, card.model_delay_ms, resume=token, grace_s=15, frame=session.number
+            session.id,
+            card.model,
+            0,
+            card.model_delay_ms,
+            resume=token,
+            grace_s=15,
+            frame=session.number,
+            own_words=card.own_words,
         )
         await socket.send_str(ready.to_wire())
         try:
@@ -174,6 +183,8 @@ class FakeEngine:
             told = parse_client_message(message.data)
             if isinstance(told, Report):
                 self.reports.append(told)
+            elif isinstance(told, OwnWords):
+                self.own_words[len(self.frames)] = told
             elif isinstance(told, Pause):
                 self.pauses += 1
             else:

@@ -43,12 +43,15 @@ async def _begin(
     context: JobContext, settings: WorkerSettings, call_id: str, returning: Returning | None, watch: Watch
 ) -> None:
     logs.hide_names_in(context.room)
-    engine = open_engine(settings)
+    metadata, anew = dispatches.read(returning.metadata if returning else context.job.metadata)
+    mode = mode_in(metadata, settings.worker_mode)
+    engine = None if mode is Mode.PIPELINE else open_engine(settings)
     if await context.room.sid != context.job.room.sid:
         # Ours was closed before we came. This one our coming has made.
         log.warning("the room was closed before the call began", extra={"call": call_id})
-        await engine.release(call_id)
-        await engine.close()
+        if engine is not None:
+            await engine.release(call_id)
+            await engine.close()
         context.shutdown(Reason.ROOM_CLOSED)
         await watch.over(Reason.ROOM_CLOSED)
         return
@@ -56,10 +59,9 @@ async def _begin(
     limits = CallLimits(
         settings.worker_max_call_seconds, grace_s=grace_s, idle_s=settings.worker_idle_seconds
     )
-    welcome = welcome_in(settings)
+    welcome = welcome_in(settings, mode)
     transfer_to = settings.worker_transfer_to
     switchboard = LiveKitSwitchboard(lambda: context.api, context.room.name, call_id, transfer_to)
-    metadata, anew = dispatches.read(returning.metadata if returning else context.job.metadata)
     here = frozenset(context.room.remote_participants)
     wanted = session_parameters.from_metadata(metadata)
     if returning:
@@ -69,8 +71,8 @@ async def _begin(
     elif anew:
         welcome = replace(welcome, lost=here)
     wishes = Wishes.of(wanted, context.room.metadata, FIRST_CALLER_S)
-    mode = mode_in(metadata, settings.worker_mode)
     if mode is Mode.MOSHI:
+        assert engine is not None
         call: Call | HybridCall = Call(
             call_id,
             context.room,
@@ -101,7 +103,8 @@ async def _begin(
             reason = Reason.WORKER_STOPPED
             raise
         finally:
-            await engine.close()
+            if engine is not None:
+                await engine.close()
             are_brought_back = settings.engine_admin_socket is not None and call.is_held
             if is_for_good(reason, are_brought_back=are_brought_back):
                 await hang_up_those_left_in(context.room, switchboard)

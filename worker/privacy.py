@@ -5,6 +5,7 @@ import logging
 from engine.errors import UserError
 from worker.keeping import files
 from worker.keeping.kept import Keeping
+from worker.modes import Mode
 from worker.room.welcome import Welcome
 from worker.settings import PrivacySettings
 from worker.signs.attributes import NOTICE_TEXT
@@ -13,19 +14,22 @@ from worker.sound.clips import DISCLOSURE, RECORDED, Clip
 log = logging.getLogger(__name__)
 
 
-def keeping_in(settings: PrivacySettings) -> Keeping:
-    """What is kept of a call."""
+def keeping_in(settings: PrivacySettings, mode: Mode = Mode.MOSHI) -> Keeping:
+    """What is kept of a call of this mode."""
     return Keeping(
-        settings.worker_transcripts, settings.worker_recordings, redacted=settings.worker_redact_numbers
+        settings.worker_transcripts,
+        settings.worker_recordings,
+        redacted=settings.worker_redact_numbers,
+        of_callers=mode is not Mode.MOSHI,
     )
 
 
-def notice_in(settings: PrivacySettings) -> str:
+def notice_in(settings: PrivacySettings, mode: Mode = Mode.MOSHI) -> str:
     """What every room is told in text: that it is a machine, and what is kept."""
-    return f"{NOTICE_TEXT} {keeping_in(settings).notice}".rstrip()
+    return f"{NOTICE_TEXT} {keeping_in(settings, mode).notice}".rstrip()
 
 
-def welcome_in(settings: PrivacySettings) -> Welcome:
+def welcome_in(settings: PrivacySettings, mode: Mode = Mode.MOSHI) -> Welcome:
     """How callers are greeted. An own clip that cannot be played is logged, and ours plays instead."""
     clips = (DISCLOSURE, RECORDED) if settings.worker_recordings else (DISCLOSURE,)
     if settings.worker_disclosure_clip is not None:
@@ -34,7 +38,7 @@ def welcome_in(settings: PrivacySettings) -> Welcome:
             clips = (_own(settings),)
         except UserError as fault:
             log.error("WORKER_DISCLOSURE_CLIP cannot be played", extra={"detail": str(fault)})
-    return Welcome(settings.worker_disclosure, notice_in(settings), clips)
+    return Welcome(settings.worker_disclosure, notice_in(settings, mode), clips)
 
 
 def prepare(settings: PrivacySettings) -> None:

@@ -11,8 +11,10 @@ from livekit.agents import AgentServer, JobExecutorType
 from livekit.agents.worker import ServerEnvOption
 from livekit.protocol.models import Room
 
+from engine.errors import SettingError
 from worker import logs
 from worker.entrypoint import entrypoint
+from worker.hybrid import stack
 from worker.keeping.retention import Retention
 from worker.orphans import Orphans
 from worker.privacy import notice_in
@@ -52,7 +54,7 @@ class Server(AgentServer):
         readiness = Readiness(
             registered=lambda: self.is_registered,
             draining=lambda: self.draining,
-            engine_answers=lambda: seats.engine_answers,
+            engine_answers=lambda: seats.can_serve,
         )
         async with answering(_health.worker_host, _health.worker_metrics_port, readiness):
             await super().run(devmode=devmode, unregistered=unregistered)
@@ -71,14 +73,28 @@ async def give_up() -> None:
     asyncio.get_running_loop().call_soon(sys.exit, 2)
 
 
+def _modules() -> list[str]:
+    try:
+        return stack.modules(WorkerSettings.load())
+    except SettingError:
+        # Whoever starts the seats says so.
+        return []
+
+
+def jobs() -> set[str]:
+    """The ids of those that are on."""
+    return {job.job.id for job in server.active_jobs}
+
+
 metrics = WorkerMetrics()
-seats = Seats(announce, give_up, metrics.offered)
+seats = Seats(announce, give_up, metrics.offered, jobs)
 server = Server(
     job_executor_type=JobExecutorType.PROCESS,
     # The framework reckons with offers in flight and refuses callers while seats are free.
     load_threshold=math.inf,
     load_fnc=seats.load,
     num_idle_processes=ServerEnvOption(dev_default=1, prod_default=2),
+    preload_modules=_modules(),
     host=_health.worker_host,
     port=ServerEnvOption(dev_default=0, prod_default=HEALTH_PORT)
     if _health.worker_port is None
@@ -117,7 +133,7 @@ server.on("worker_started", stranded.start)
 server.on("worker_registered", stranded.registered)
 metrics.watch(
     calls=lambda: len(server.active_jobs),
-    engine_answers=lambda: seats.engine_answers,
+    engine_answers=lambda: seats.engine_is_well,
     livekit_answers=lambda: server.is_registered,
     draining=lambda: server.draining,
 )

@@ -10,6 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from engine.errors import EngineError, SettingError
 from worker import privacy
 from worker.engine_child import engine_child
+from worker.hybrid import stack
+from worker.modes import Mode
 from worker.preflight import check_engine, check_livekit
 from worker.settings import WorkerSettings, open_engine
 from worker.watching.line import VARIABLE as CALLS_SOCKET
@@ -40,6 +42,7 @@ async def serve(settings: WorkerSettings, *, drains: bool) -> None:
 
 async def _serve(settings: WorkerSettings, *, drains: bool) -> None:
     privacy.prepare(settings)
+    stack.check(settings, settings.worker_mode, None if settings.has_no_engine else stack.ANY)
     await check_livekit(settings)
     async with _engine(settings) as (settings, engine_lost), AsyncExitStack() as until_the_end:
         os.environ.update(settings.to_environment() | _WITHOUT_TURN_DETECTOR)
@@ -84,14 +87,28 @@ async def _serve(settings: WorkerSettings, *, drains: bool) -> None:
 async def _engine(
     settings: WorkerSettings,
 ) -> AsyncIterator[tuple[WorkerSettings, asyncio.Future[EngineError]]]:
-    """Settings that name the engine; what is done, with an error, when it was ours and is gone for good."""
-    if settings.engine_url is None:
+    """Settings that name the engine; what is done, with an error, when it was ours and is gone for good.
+
+    Raises SettingError, Unauthorized, EngineDied; SettingError too where it has not what the mode needs.
+    """
+    if settings.has_no_engine:
+        yield settings, asyncio.get_running_loop().create_future()
+    elif settings.engine_url is None:
         async with engine_child(settings) as ours:
+            await _check_models(ours[0])
             yield ours
     else:
         async with open_engine(settings) as engine:
             await check_engine(engine)
+        await _check_models(settings)
         yield settings, asyncio.get_running_loop().create_future()
+
+
+async def _check_models(settings: WorkerSettings) -> None:
+    if settings.worker_mode is Mode.MOSHI:
+        return
+    async with open_engine(settings) as engine:
+        stack.check(settings, settings.worker_mode, await engine.model())
 
 
 async def _first(*ends: Awaitable[object]) -> None:

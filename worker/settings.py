@@ -231,7 +231,8 @@ class ModeSettings(BaseSettings):
     worker_llm_key: SecretStr | None = None
     """What that server wants to see."""
     worker_stt_url: str | None = None
-    """The recogniser, behind OpenAI's HTTP interface."""
+    """The recogniser, behind OpenAI's HTTP interface; unset: the engine's own, where it has
+    [one](transcribe.md)."""
     worker_stt_model: str = "whisper-1"
     """What that server calls it."""
     worker_stt_language: str = ""
@@ -239,23 +240,21 @@ class ModeSettings(BaseSettings):
     worker_stt_key: SecretStr | None = None
     """What that server wants to see."""
     worker_tts_url: str | None = None
-    """The voice, behind OpenAI's HTTP interface. It has to send `pcm` at 24 kHz, or say what it sends."""
+    """The voice, behind OpenAI's HTTP interface. It has to send `pcm` at 24 kHz, or say what it sends. Unset:
+    the engine's own, where it has [one](speech.md)."""
     worker_tts_model: str = "tts-1"
     """What that server calls it."""
-    worker_tts_voice: str = "alloy"
-    """Which of its voices."""
+    worker_tts_voice: str = ""
+    """Which of its voices; unset: `alloy`, or the first of the engine's."""
     worker_tts_key: SecretStr | None = None
     """What that server wants to see."""
     worker_mcp_servers: str = ""
-    """Where the LLM finds its tools: addresses of MCP servers, separated by commas; unset: it has none."""
+    """Where the LLM finds its tools: addresses of MCP servers, separated by commas, that end in `/mcp`, or in
+    `/sse` for the older transport; unset: it has none."""
     worker_bridge_seconds: float = Field(default=2.0, ge=0, le=60)
     """For so long Moshi may speak in mode `hybrid` while an answer is on its way."""
-
-    @property
-    def lacks(self) -> list[str]:
-        """The names of what an LLM's answer needs, and is unset."""
-        needed = ("worker_llm_url", "worker_llm_model", "worker_stt_url", "worker_tts_url")
-        return [name.upper() for name in needed if not getattr(self, name)]
+    worker_pipeline_calls: int = Field(default=8, ge=1)
+    """So many calls of mode `pipeline` are taken at a time: they need no seat of an engine."""
 
     @property
     def mcp_addresses(self) -> list[str]:
@@ -280,7 +279,7 @@ class WorkerSettings(
 
     engine_url: str | None = None
     """The engine: `ws://host:port`, `wss://host:port` or `unix:/path`; unset: the worker starts one of its
-    own."""
+    own, in mode `pipeline` none."""
     engine_token: SecretStr | None = None
     """What the engine wants to see."""
     engine_peers: str = ""
@@ -315,6 +314,11 @@ class WorkerSettings(
     worker_half_duplex: bool = False
     """While the model can be heard, and 0.4 s longer, it hears silence. For loudspeakers whose echo nobody
     takes out: it would talk to itself. Nobody can interrupt it then."""
+
+    @property
+    def has_no_engine(self) -> bool:
+        """Whether there is none, and none is started: nobody who answers needs one."""
+        return self.engine_url is None and self.worker_mode is Mode.PIPELINE
 
     @field_validator("engine_peers")
     @classmethod

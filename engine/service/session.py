@@ -10,11 +10,13 @@ import numpy as np
 
 from engine.errors import SessionError
 from engine.protocol import FRAME_BYTES, Audio, Ended, Event, Failure, Text
+from engine.service.own_words import OwnWords, WordTokens
 from engine.service.pace import Pace
 from engine.service.places import Place
 from engine.step.frames import Frame, StepResult
 
 _MAX_UNSENT_EVENTS = 500
+_SILENCE = bytes(FRAME_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Session:
     it hears waits. `follows` names the engines to which its client follows it; `frames`: how many it has
     heard elsewhere. `was_fetched`: somebody has had a connection to it here;
     `asked_at`: when its client last asked to come back and found no seat, in the event loop's seconds.
+    tokens: how its model writes its own words, None if it cannot be given any.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Session:
         piece: Callable[[int], str],
         clock: Callable[[], float] = time.monotonic,
         frames: int = 0,
+        tokens: WordTokens | None = None,
     ) -> None:
         self.id = place.session
         self.place = place
@@ -84,6 +88,7 @@ class Session:
         self._piece = piece
         self._clock = clock
         self._sound = bytearray()
+        self._own = OwnWords(tokens) if tokens else None
         self._frames = frames
         self._heard_from = self._answered = frames
         self._pace = Pace(clock)
@@ -133,8 +138,23 @@ class Session:
         while len(self._sound) >= FRAME_BYTES:
             frame = np.frombuffer(bytes(self._sound[:FRAME_BYTES]), "<i2")
             del self._sound[:FRAME_BYTES]
-            self._put(Frame(self.place.slot, self._frames, frame, complete_at))
+            own = self._own.take() if self._own else None
+            self._put(Frame(self.place.slot, self._frames, frame, complete_at, own))
             self._frames += 1
+
+    def say(self, sound: bytes, text: str) -> None:
+        """What the model is to take for its own words in the next frame that has none yet; lost after
+        the end.
+
+        sound: PCM [FRAME_BYTES]. Raises SessionError for a model that cannot, and for more than is heard.
+        """
+        if self.ended.is_set():
+            return
+        if self._own is None:
+            raise SessionError(
+                "this model takes no words for its own: send own_words where ready says that it does"
+            )
+        self._own.put(sound, text, len(self._sound) // FRAME_BYTES)
 
     def answer(self, result: StepResult) -> None:
         """Hand an answer on: the sound, then its word. Raises SessionError if nobody reads them."""
@@ -146,8 +166,11 @@ class Session:
         number = result.frame.number
         queue_us = round((result.began_at - result.frame.complete_at) * 1e6)
         step_us = round((result.ended_at - result.began_at) * 1e6)
-        self.listener.tell(Audio(number, queue_us, step_us, result.pcm.astype("<i2").tobytes()), result)
-        piece = self._piece(result.text_token)
+        own = result.frame.own is not None
+        # Its client has that sound, and these words, already.
+        pcm = _SILENCE if own else result.pcm.astype("<i2").tobytes()
+        self.listener.tell(Audio(number, queue_us, step_us, pcm), result)
+        piece = "" if own else self._piece(result.text_token)
         if piece:
             self.listener.tell(Text(number, piece))
 
@@ -161,10 +184,12 @@ class Session:
     def pause(self) -> None:
         """The caller is away: what is no whole frame yet never becomes one."""
         del self._sound[len(self._sound) // FRAME_BYTES * FRAME_BYTES :]
+        self._stop_saying()
 
     def disconnect(self, reason: str, failure: Failure | None = None) -> None:
         """Part from the connection; the session may go on over another."""
         self._sound.clear()
+        self._stop_saying()
         self.connected = False
         self.listener.part(reason, failure)
 
@@ -175,3 +200,7 @@ class Session:
         self.listener = Listener()
         self.connected, self.was_fetched, self.claimed = True, True, False
         self._heard_from = self._frames
+
+    def _stop_saying(self) -> None:
+        if self._own is not None:
+            self._own.clear()

@@ -13,6 +13,7 @@ from engine.protocol import (
     End,
     Ended,
     Event,
+    OwnWords,
     Pause,
     Ready,
     Report,
@@ -110,6 +111,8 @@ class SessionSocket:
             self._returns.hear(session, message.data)
             return
         match parse_client_message(message.data):
+            case OwnWords(sound, words):
+                session.say(sound, words)
             case Report() as report:
                 self._sessions.report(session, report)
             case Pause():

@@ -22,7 +22,8 @@ from engine.protocol import (
 )
 from engine.service.grace import Grace
 from engine.service.metrics import Metrics, SessionLatency
-from engine.service.places import Places
+from engine.service.own_words import WordTokens
+from engine.service.places import Place, Places
 from engine.service.rate_limit import RateLimit
 from engine.service.seats import Seats
 from engine.service.session import Owner, Session
@@ -40,7 +41,7 @@ _OPENED_AT_ONCE = 20
 @dataclass(frozen=True, slots=True)
 class ServedModel:
     """What sessions need of the model: its name, its delay, its default sampling, its pieces of text, and
-    what it can be told to be, if it is of that kind.
+    what it can be told to be, if it is of that kind; `words`: how it writes its own, if it can be given any.
     """
 
     name: str
@@ -48,6 +49,7 @@ class ServedModel:
     sampling: Sampling
     piece: Callable[[int], str]
     personas: Personas | None = None
+    words: WordTokens | None = None
 
 
 class Sessions:
@@ -102,11 +104,12 @@ class Sessions:
     def card(self) -> ModelCard:
         """What a client may know of the model before a session."""
         delay_ms = round(1000 * FRAME_S * self._model.delay_frames)
+        card = ModelCard(self._model.name, delay_ms, own_words=self._model.words is not None)
         if self._model.personas is None:
-            return ModelCard(self._model.name, delay_ms)
+            return card
         voices = self._model.personas.voices
         told = ("voice", "prompt") if voices else ("prompt",)
-        return ModelCard(self._model.name, delay_ms, (*SAMPLING_PARAMETERS, *told), voices=voices)
+        return replace(card, settings=(*SAMPLING_PARAMETERS, *told), voices=voices)
 
     def drain(self) -> None:
         """Take no new calls from now on."""
@@ -128,7 +131,7 @@ class Sessions:
         with self.admission(promised=self._seats.holds(request.seat)):
             place = self._places.take(secrets.token_hex(8), request.seat, sampling, prompt)
         owner = Owner(request.room, request.identity, request.seat)
-        session = Session(place, sampling.seed, owner, self._queue.put, self._model.piece, self._clock)
+        session = self._session(place, sampling.seed, owner)
         session.follows = request.follows
         self._live[session.id] = session
         self._metrics.begin(session.id, owner.room)
@@ -141,7 +144,7 @@ class Sessions:
         """A session that has heard `frames` on another engine. It has no connection. Raises a refusal."""
         with self.admission(promised=self._seats.holds(seat)):
             place = self._places.arrive(session, seat, copy)
-        arrived = Session(place, seed, owner, self._queue.put, self._model.piece, self._clock, frames)
+        arrived = self._session(place, seed, owner, frames)
         arrived.connected = arrived.was_fetched = False
         self._settling[session] = asyncio.get_running_loop().create_future()
         self._live[session] = arrived
@@ -170,11 +173,16 @@ class Sessions:
             resume=self._grace.token(session.id, used),
             grace_s=self._grace.seconds,
             frame=session.next_frame,
+            own_words=self.card.own_words,
         )
 
     def check(self, request: SessionRequest) -> None:
         """Raise SessionError for what this model does not take."""
         self._prompt(request)
+
+    def _session(self, place: Place, seed: int, owner: Owner, frames: int = 0) -> Session:
+        model = self._model
+        return Session(place, seed, owner, self._queue.put, model.piece, self._clock, frames, model.words)
 
     def _prompt(self, request: SessionRequest) -> Prompt | None:
         """What a session of this request begins with."""

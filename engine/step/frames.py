@@ -29,17 +29,27 @@ class SlotRef:
     generation: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class OwnFrame:
+    """What the model is to take for its own words in a frame: `pcm` int16 [1920], and a text token."""
+
+    pcm: NDArray[np.int16]
+    text_token: int
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """80 ms of one session's sound, complete at `complete_at` (monotonic seconds).
 
-    `pcm` is int16 [1920]; `number` counts the session's frames from 0.
+    `pcm` is int16 [1920]; `number` counts the session's frames from 0. `own`: what the model itself says
+    meanwhile; None: what it likes.
     """
 
     slot: SlotRef
     number: int
     pcm: NDArray[np.int16]
     complete_at: float
+    own: OwnFrame | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.step.frames import Frame, Sampling, StepResult
+from engine.step.frames import Frame, OwnFrame, Sampling, StepResult
 from engine.step.moves import Copying, Move, Mover
 from engine.step.ready_queue import Join, Prefill, ReadyQueue, Work
 from engine.step.turns import Turns
@@ -49,8 +49,13 @@ class Runner(Copying, Protocol):
         first of them, and `sampling` with the last.
         """
 
-    def step(self, slots: Sequence[int], pcm: NDArray[np.int16]) -> StepOutput:
-        """Answer one frame of each slot. `pcm` is int16 [B, 1920]; no slot stands twice in `slots`."""
+    def step(
+        self, slots: Sequence[int], pcm: NDArray[np.int16], own: Sequence[OwnFrame | None] = ()
+    ) -> StepOutput:
+        """Answer one frame of each slot. `pcm` is int16 [B, 1920]; no slot stands twice in `slots`.
+
+        own: what each of them is to take for its own words; () for nothing at all.
+        """
 
 
 class StepLoop:
@@ -133,7 +138,8 @@ class StepLoop:
     def _step(self, frames: list[Frame]) -> list[StepResult]:
         began_at = self._clock()
         slots = [frame.slot.index for frame in frames]
-        out = self._runner.step(slots, np.stack([frame.pcm for frame in frames]))
+        own = [frame.own for frame in frames] if any(frame.own for frame in frames) else ()
+        out = self._runner.step(slots, np.stack([frame.pcm for frame in frames]), own)
         ended_at = self._clock()
         return [
             StepResult(

@@ -54,6 +54,9 @@ class MoshiStep:
         self._tokens = self._delays.new_state(slots)
         self._sampling = SamplingState(slots, lm.device)
         self.state = StateGroup([self._mimi_state, self._lm_state, self._tokens, self._sampling])
+        self.own_ears = mimi.new_ears(slots)
+        """Hears what is to be the model's own words. Begun anew with each answer, and so no part of what a
+        session leaves behind."""
 
     @torch.inference_mode()
     def join(self, slot: int, sampling: Sampling) -> None:
@@ -125,18 +128,32 @@ class MoshiStep:
                 cache.tokens[slots, channel, (last + delay) % cache.capacity] = forced[channel]
 
     @torch.inference_mode()
-    def __call__(self, slots: Tensor, pcm: Tensor) -> MoshiOutput:
-        """The next frame of each slot. slots: int64 [B], all different and primed; pcm: float32 [B, 1920]."""
+    def begin_words(self, slots: Tensor) -> None:
+        """What `own_codes` hears next of `slots` (int64 [B]) follows nothing that it has heard of them."""
+        self.own_ears.reset(slots)
+
+    @torch.inference_mode()
+    def own_codes(self, slots: Tensor, pcm: Tensor) -> Tensor:
+        """Sound that a slot is to take for its own, as codes int64 [B, own]; arguments as of a step."""
+        return self._mimi.encode(pcm, self.own_ears, slots, self.config.own_codebooks)
+
+    @torch.inference_mode()
+    def __call__(self, slots: Tensor, pcm: Tensor, given: Tensor | None = None) -> MoshiOutput:
+        """The next frame of each slot. slots: int64 [B], all different and primed; pcm: float32 [B, 1920].
+
+        given: text and codes int64 [B, 1 + own] that it says in this frame, NOT_GIVEN where it says its own.
+        For models whose delays are of one step at most.
+        """
         heard = self._mimi.encode(pcm, self._mimi_state, slots, self._lm.config.heard_codebooks)
-        said = self._language(slots, heard)
+        said = self._language(slots, heard, given)
         text, codes = said[:, 0], said[:, 1:]
         return MoshiOutput(text, codes, heard, self._mimi.decode(codes, self._mimi_state, slots))
 
-    def _language(self, slots: Tensor, heard: Tensor) -> Tensor:
+    def _language(self, slots: Tensor, heard: Tensor, given: Tensor | None = None) -> Tensor:
         """One step of the language model: heard codes in, text and own codes [B, 1 + own] out."""
         drawn = Draws(slots, self._tokens.offsets, self._sampling, self._lm.config)
-        tokens = self._delays.enter(self._tokens, slots, heard)
+        tokens = self._delays.enter(self._tokens, slots, heard, given)
         hidden, text_logits = self._lm(tokens[:, :, None], self._lm_state, slots)
         text = drawn(0, text_logits[:, 0])
         codes = self._depformer(hidden[:, 0], text, lambda codebook, logits: drawn(1 + codebook, logits))
-        return self._delays.leave(self._tokens, slots, text, codes)
+        return self._delays.leave(self._tokens, slots, text, codes, given)

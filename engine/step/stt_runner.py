@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from engine.step.captured import Captured, Graphs
 from engine.step.eager_runner import to_device
-from engine.step.frames import FRAME_SAMPLES, Sampling
+from engine.step.frames import FRAME_SAMPLES, OwnFrame, Sampling
 from engine.step.loop import StepOutput
 from engine.step.prefix import Prefix
 from engine.step.slot_runner import SlotRunner
@@ -30,8 +30,10 @@ class SttRunner(SlotRunner):
         """What listens begins with no tokens that are given."""
         raise NotImplementedError
 
-    def step(self, slots: Sequence[int], pcm: NDArray[np.int16]) -> StepOutput:
-        """The text of one frame of each slot. `pcm` is int16 [B, 1920]."""
+    def step(
+        self, slots: Sequence[int], pcm: NDArray[np.int16], own: Sequence[OwnFrame | None] = ()
+    ) -> StepOutput:
+        """The text of one frame of each slot. `pcm` is int16 [B, 1920]; it says nothing of its own."""
         out = self._step(torch.tensor(slots, device=self._device), to_device(pcm, self._device))
         return _without_sound(out.text.cpu().numpy(), out.pauses.cpu().numpy(), out.heard.cpu().numpy())
 
@@ -49,8 +51,10 @@ class SttGraphRunner(SttRunner):
         self._steps = Captured(graphs, self._in, self._run_step, step.slots)
         self._primes = Captured(graphs, self._in, self._run_prime, min(step.slots, _PRIMED_AT_ONCE))
 
-    def step(self, slots: Sequence[int], pcm: NDArray[np.int16]) -> StepOutput:
-        """The text of one frame of each slot. `pcm` is int16 [B, 1920]."""
+    def step(
+        self, slots: Sequence[int], pcm: NDArray[np.int16], own: Sequence[OwnFrame | None] = ()
+    ) -> StepOutput:
+        """The text of one frame of each slot. `pcm` is int16 [B, 1920]; it says nothing of its own."""
         size = self._steps.size(len(slots))
         self._in.on_host(size)[1][: len(slots)] = pcm
         self._steps(slots)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from engine.errors import EngineError
+from load_tests.echo import FRAME_MS
 from worker.settings import LiveKitSettings
 
 NOBODY = "load-test-echo"
@@ -24,7 +25,9 @@ class EchoFailed(EngineError):
 
 
 @asynccontextmanager
-async def echoing(settings: LiveKitSettings, rooms: Sequence[str]) -> AsyncIterator[None]:
+async def echoing(
+    settings: LiveKitSettings, rooms: Sequence[str], frame_ms: int = FRAME_MS
+) -> AsyncIterator[None]:
     """Each is in its room when the block begins; `settings` name NOBODY as the agent. Raises EchoFailed."""
     environment = os.environ | {
         "LIVEKIT_URL": settings.livekit_url,
@@ -36,7 +39,7 @@ async def echoing(settings: LiveKitSettings, rooms: Sequence[str]) -> AsyncItera
         echoes = []
         for room in rooms:
             echo = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "load_tests.echo", room, env=environment, stdout=PIPE
+                sys.executable, "-m", "load_tests.echo", room, str(frame_ms), env=environment, stdout=PIPE
             )
             until_end.push_async_callback(_end, echo)
             echoes.append(echo)

@@ -5,8 +5,9 @@
     ladder   open loop at full contexts: bf16 up to 40 sessions, 8 bits up to 80
     final    the numbers for the performance page, and the reference package at the same shapes
 
-Needs torch, triton, numpy, safetensors, sentencepiece and pytest, no network and no checkpoint. What has been
-measured is printed and written to DIR/STAGE*.json as it comes; a stage that takes too long is ended.
+Needs torch, triton, numpy, safetensors, sentencepiece and pytest, no network and no checkpoint; `final` also
+the reference package in `.reference`. What has been measured is printed and written to DIR/STAGE*.json as it
+comes; a stage that takes too long is ended.
 """
 
 import argparse

@@ -16,7 +16,7 @@ from engine.bench.sound import Sound
 from engine.checkpoint import Model, load
 from engine.step.cuda_graph import CudaGraphs, Work
 from engine.step.eager_runner import EagerRunner
-from engine.step.frames import Sampling
+from engine.step.frames import OwnFrame, Sampling
 from engine.step.graph_runner import GraphRunner
 from engine.step.loop import StepOutput
 from engine.step.moshi_step import MoshiStep
@@ -87,7 +87,9 @@ def _compare(notes: Notes, model: Model, device: torch.device) -> bool:
 def _converse(runner: EagerRunner, rows: int) -> list[StepOutput]:
     runner.join({slot: Sampling(seed=slot) for slot in range(rows)})
     sound = Sound(rows)
-    return [runner.step(range(rows), sound[number]) for number in range(_FRAMES)]
+    # For half of the frames the first session is given its words.
+    own = [OwnFrame(sound[_FRAMES][0], 5), *[None] * (rows - 1)]
+    return [runner.step(range(rows), sound[at], own if at // 2 % 2 else ()) for at in range(_FRAMES)]
 
 
 def _agreement(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:

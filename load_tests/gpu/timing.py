@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from engine.bench.rates import wait
+from engine.device import wait
 from engine.step.cuda_graph import CudaGraphs
 
 _TIMES = 20

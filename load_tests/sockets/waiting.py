@@ -19,7 +19,7 @@ from engine.service.server import Shutdown, bound, serve
 from engine.service.sessions import ServedModel
 from engine.settings import EngineSettings
 from engine.state.snapshot import Done, Snapshot
-from engine.step.frames import Sampling
+from engine.step.frames import OwnFrame, Sampling
 from engine.step.loop import StepOutput
 from engine.step.prefix import Prefix
 from load_tests.sockets import WAITING
@@ -49,7 +49,9 @@ class WaitingRunner:
         """There is no state."""
         return lambda: True
 
-    def step(self, slots: Sequence[int], pcm: NDArray[np.int16]) -> StepOutput:
+    def step(
+        self, slots: Sequence[int], pcm: NDArray[np.int16], own: Sequence[OwnFrame | None] = ()
+    ) -> StepOutput:
         """The same sound."""
         began = time.perf_counter()
         time.sleep(self._step_s)

@@ -1,14 +1,26 @@
 """The hybrid example, `examples/hybrid.py`: real plugins over HTTP, to models that take no time."""
 
 import asyncio
+import json
+import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
 from load_tests.hybrid.model_server import ANSWER_HZ, ModelServer
 from tests.end_to_end.conftest import PATIENCE_S, StartWorker, environment
-from tests.end_to_end.processes import ROOT, START_TIMEOUT_S, python, running
+from tests.end_to_end.processes import (
+    ROOT,
+    START_TIMEOUT_S,
+    at_once,
+    free_port,
+    python,
+    running,
+    wait_for,
+)
 from tests.end_to_end.sounds import share
+from tests.fake_engine import FakeEngine, serving
 from tests.worker.waiting import until
 from worker.caller import sound_files
 from worker.caller.caller import SPEAKING_RATE, Caller, new_room
@@ -40,6 +52,22 @@ async def speak_until_moshi_is_heard(caller: Caller) -> None:
         await caller.say(SPOKEN)
         while not hears_moshi(caller):
             await caller.say(SPOKEN)
+
+
+def own_words(moshi: FakeEngine) -> str:
+    """All that Moshi was to take for its own words."""
+    return "".join(words.text for words in moshi.own_words.values())
+
+
+def is_listening(port: int) -> bool:
+    """Whether somebody takes connections there."""
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0
+
+
+def files_in(folder: Path) -> list[Path]:
+    """All that is there."""
+    return list(folder.iterdir())
 
 
 def written(caller: Caller) -> str:
@@ -82,27 +110,75 @@ async def test_a_tool_is_called_its_result_is_heard_typed_text_is_answered_and_t
     assert "I hear you" in written(caller), "what Moshi said that was heard"
     understood = str(caller.captions)
     assert "What is the weather" in understood, "and what was understood of its caller"
+    read = " ".join(asked.text for asked in models.of("chat"))
+    assert "Moshi, the other voice in this call, has said aloud" in read, "the LLM reads it, too"
     assert "Traceback" not in said
     assert "turn answered" in said
 
 
-async def test_the_ready_made_worker_has_the_mode_and_the_models_of_its_settings(
-    livekit: LiveKitSettings, engine_port: int, start_worker: StartWorker
+async def test_the_ready_made_worker_has_the_models_of_its_settings_and_moshi_takes_answers_for_its_own_words(
+    livekit: LiveKitSettings, start_worker: StartWorker
 ) -> None:
     mine = livekit.model_copy(update={"livekit_agent_name": "modes"})
-    async with ModelServer.running() as models:
+    async with ModelServer.running() as models, serving(FakeEngine()) as moshi:
         urls = dict.fromkeys(("WORKER_LLM_URL", "WORKER_STT_URL", "WORKER_TTS_URL"), models.url)
         settings = {"WORKER_MODE": "hybrid", "WORKER_LLM_MODEL": "none", "WORKER_DISCLOSURE": "all"}
-        engine = {"ENGINE_URL": f"ws://127.0.0.1:{engine_port}"}
-        with start_worker("start", "modes", **urls, **settings, **engine) as worker:
+        with ExitStack() as until_the_end:
+            starting = start_worker("start", "modes", **urls, **settings, ENGINE_URL=moshi.url)
+            # It asks for the engine, which is in this process.
+            worker = await asyncio.to_thread(until_the_end.enter_context, starting)
             async with Caller.join(mine, new_room()) as caller:
                 await caller.wait_for_agent(PATIENCE_S)
                 shown = caller.agent_attributes
                 assert (shown["moshi.mode"], shown["moshi.text_input"]) == ("hybrid", "true")
                 await until(lambda: any("a machine" in each.text for each in caller.segments), PATIENCE_S)
                 await caller.say(NOTHING)
+                await until(lambda: moshi.frames, PATIENCE_S)
                 await caller.room.local_participant.send_text("Hello?", topic="lk.chat")
                 await until(lambda: hears_the_answer(caller), PATIENCE_S)
+                await until(lambda: "Good day" in own_words(moshi), PATIENCE_S)
             await until(lambda: '"call ended"' in worker.said(), PATIENCE_S)
     assert '"reason": "caller_left"' in worker.said()
     assert "Traceback" not in worker.said()
+    own = b"".join(words.sound for words in moshi.own_words.values())
+    assert share(np.frombuffer(own, "<i2"), ANSWER_HZ) > 0.8, "the sound of its words is the answer's"
+
+
+async def test_a_pipeline_needs_no_engine_calls_a_tool_of_an_mcp_server_and_is_written_down(
+    livekit: LiveKitSettings, start_worker: StartWorker, logs: Path, tmp_path: Path
+) -> None:
+    mine = livekit.model_copy(update={"livekit_agent_name": "pipeline"})
+    port = free_port()
+    async with ModelServer.running() as models:
+        urls = dict.fromkeys(("WORKER_LLM_URL", "WORKER_STT_URL", "WORKER_TTS_URL"), models.url)
+        tools = {"WORKER_MCP_SERVERS": f"http://127.0.0.1:{port}/mcp"}
+        settings = {
+            "WORKER_MODE": "pipeline",
+            "WORKER_LLM_MODEL": "none",
+            "WORKER_TRANSCRIPTS": str(tmp_path),
+        }
+        with at_once(
+            running(python("tests.end_to_end.mcp_weather", str(port)), logs / "mcp.log"),
+            start_worker("start", "pipeline", **urls, **settings, **tools),
+        ) as (mcp, worker):
+            wait_for(mcp, lambda: is_listening(port))
+            async with Caller.join(mine, new_room()) as caller:
+                await caller.wait_for_agent(PATIENCE_S)
+                shown = caller.agent_attributes
+                assert (shown["moshi.mode"], shown["moshi.text_input"]) == ("pipeline", "true")
+                assert "What is said is kept as text." in shown["moshi.notice"]
+                await caller.say(NOTHING)
+                question = "What is the weather like in Paris?"
+                await caller.room.local_participant.send_text(question, topic="lk.chat")
+                await until(lambda: hears_the_answer(caller), PATIENCE_S)
+                assert "the sun shines" in " ".join(asked.text for asked in models.of("speech"))
+                await until(lambda: "the sun shines" in written(caller), PATIENCE_S)
+                await until(lambda: caller.states[-1] == "listening", PATIENCE_S)
+            await until(lambda: '"call ended"' in worker.said(), PATIENCE_S)
+        said = worker.said()
+    (file,) = files_in(tmp_path)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line["who"] for line in lines] == ["caller", "answer"]
+    assert lines[0]["text"] == question
+    assert "the sun shines" in lines[1]["text"]
+    assert "Traceback" not in said

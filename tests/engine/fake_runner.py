@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from engine.state.snapshot import Done, Snapshot
-from engine.step.frames import Sampling
+from engine.step.frames import OwnFrame, Sampling
 from engine.step.loop import StepOutput
 from engine.step.prefix import Prefix
 
@@ -16,14 +16,15 @@ from engine.step.prefix import Prefix
 class FakeRunner:
     """Answers each frame with itself; the text token counts the frames that its slot has answered.
 
-    `batches`, `joined`, `prefilled`, `lifted` and `restored` hold what was asked of it, `calls` in which
-    order; `stepping` is set once a step has begun, and while `open_gate` is clear it does not end. A copy is
-    over when `copied` is set; `no_memory` lets none begin.
+    `batches`, `joined`, `owned`, `prefilled`, `lifted` and `restored` hold what was asked of it, `calls` in
+    which order; `stepping` is set once a step has begun, and while `open_gate` is clear it does not end. A
+    copy is over when `copied` is set; `no_memory` lets none begin.
     """
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
         self.joined: list[dict[int, Sampling]] = []
+        self.owned: list[OwnFrame | None] = []
         self.prefilled: list[tuple[int, range]] = []
         self.lifted: list[int] = []
         self.restored: list[int] = []
@@ -47,13 +48,16 @@ class FakeRunner:
         self.prefilled.append((slot, positions))
         self._answered[slot] = 0
 
-    def step(self, slots: Sequence[int], pcm: NDArray[np.int16]) -> StepOutput:
+    def step(
+        self, slots: Sequence[int], pcm: NDArray[np.int16], own: Sequence[OwnFrame | None] = ()
+    ) -> StepOutput:
         self.stepping.set()
         assert self.open_gate.wait(60)
         if self.broken:
             raise RuntimeError(self.broken)
         self.calls.append("step")
         self.batches.append(list(slots))
+        self.owned += own
         for slot in slots:
             self._answered[slot] += 1
         text = np.array([self._answered[slot] for slot in slots])

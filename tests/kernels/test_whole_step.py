@@ -22,7 +22,7 @@ from engine.models.lm import LM
 from engine.models.mimi import Mimi
 from engine.step.cuda_graph import CudaGraphs
 from engine.step.eager_runner import EagerRunner
-from engine.step.frames import Sampling
+from engine.step.frames import OwnFrame, Sampling
 from engine.step.graph_runner import GraphRunner
 from engine.step.moshi_step import MoshiStep
 from engine.step.prefix import Prefix
@@ -32,6 +32,8 @@ SLOTS = 5
 # Of which graphs are captured for 1, 2, 4 and 5: three sessions bring a row of padding along.
 LIVE = (3, 0, 1)
 SOUND = np.random.default_rng(0).normal(0, 3000, (2, len(LIVE), 1920)).astype(np.int16)
+# In the first frame one of them is given its words.
+OWN = ((None, OwnFrame(SOUND[1, 0], 7), None), ())
 
 
 def mimi_of_one_layer() -> Mimi:
@@ -68,9 +70,9 @@ class Run:
         self.state = list(step.state.tensors())
         self.runner.join({slot: Sampling(seed=slot, temperature=0.9, top_k=9) for slot in LIVE})
         self.answers = []
-        for frame in SOUND:
+        for frame, own in zip(SOUND, OWN, strict=True):
             self.before = [tensor.clone() for tensor in self.state]
-            self.answers.append(self.runner.step(LIVE, frame))
+            self.answers.append(self.runner.step(LIVE, frame, own))
         self.after = [tensor.clone() for tensor in self.state]
 
 
@@ -90,6 +92,7 @@ def test_a_padded_step_of_kernels_says_what_the_plain_step_says(kernels: Run) ->
             assert getattr(answer, name).tolist() == getattr(expected, name).tolist()
         # A GPU's decoder multiplies in TF32.
         assert abs(answer.pcm.astype(int) - expected.pcm).max() <= (2 if INTERPRETED.value else 100)
+    assert plain.answers[0].text[1] == 7
     assert len({tuple(row) for answer in plain.answers for row in answer.codes.tolist()}) > 3
     assert max(abs(answer.pcm.astype(int)).max() for answer in plain.answers) > 500
 

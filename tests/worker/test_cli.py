@@ -47,3 +47,10 @@ def test_there_is_nothing_to_download() -> None:
     result = run("download-files")
     assert result.exit_code == 0
     assert "nothing more" in result.stderr
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "pipeline"])
+def test_a_mode_whose_models_are_not_named_is_refused_before_anything_is_started(mode: str) -> None:
+    server = ["--livekit-url", NOBODY, "--livekit-api-key", "key", "--livekit-api-secret", "k" * 32]
+    refused = run("start", *server, "--mode", mode, "--llm-url", "http://127.0.0.1:9/v1")
+    assert_refused(refused, f"mode {mode} needs WORKER_LLM_MODEL", "WORKER_TTS_URL", "docs/hybrid.md")

@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -215,6 +216,102 @@ async def test_a_worker_without_an_engine_takes_no_offer_and_gives_up(
     (line,) = caplog.records
     assert "ENGINE_URL is not set" in vars(line)["detail"]
     assert line.exc_info is None
+
+
+@pytest.fixture
+def pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings of a worker whose calls need no engine, two at a time."""
+    models = dict.fromkeys(("WORKER_LLM_URL", "WORKER_STT_URL", "WORKER_TTS_URL"), "http://127.0.0.1:9/v1")
+    named = {"WORKER_MODE": "pipeline", "WORKER_LLM_MODEL": "none", "WORKER_PIPELINE_CALLS": "2"}
+    for name, value in (models | named).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(seats_module, "REFRESH_S", 0.01)
+
+
+@pytest.mark.usefixtures("pipeline")
+async def test_a_worker_of_pipelines_takes_so_many_without_any_engine(
+    announcement: Announcement, counted: list[str]
+) -> None:
+    jobs: set[str] = set()
+    seats = Seats(announcement, never, counted.append, lambda: jobs)
+    seats.start()
+    assert seats.can_serve
+    assert not seats.engine_answers
+    assert seats.engine_is_well
+    for job in ("AJ_1", "AJ_2"):
+        (answered,) = await answer(seats, FakeRequest(job))
+        assert answered["accept"]["attributes"]["moshi.mode"] == "pipeline"
+        jobs.add(job)
+    await until(lambda: seats.load() == 1.0)
+    assert await answer(seats, FakeRequest("AJ_3")) == [{"reject": False}]
+    jobs.remove("AJ_1")
+    await until(lambda: seats.load() == 0.69 / 2)
+    assert seats.free == 1
+    for mode in ("moshi", "hybrid"):
+        asked = FakeRequest("AJ_4", metadata=json.dumps({"moshi": {"mode": mode}}))
+        assert await answer(seats, asked) == [{"reject": False}]
+    assert counted == ["accepted", "accepted", "worker_full", "bad_setting", "bad_setting"]
+    assert set(counted) <= set(OFFERS)
+    await seats.stop()
+
+
+@pytest.mark.usefixtures("pipeline")
+async def test_a_pipeline_that_livekit_assigns_to_nobody_leaves_its_seat(announcement: Announcement) -> None:
+    seats = Seats(announcement, never)
+    seats.start()
+    for number in range(5):
+        await answer(seats, FakeRequest(f"AJ_{number}", assigned=False))
+    assert seats.load() == 0.0
+    assert "accept" in (await answer(seats, FakeRequest("AJ_5")))[0]
+    await seats.stop()
+
+
+@pytest.mark.usefixtures("pipeline")
+async def test_a_full_engine_refuses_no_pipeline(
+    engine: FakeEngine, announcement: Announcement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGINE_URL", engine.url)
+    engine.reserved.update({"one", "two"})
+    seats = Seats(announcement, never)
+    seats.start()
+    await until(lambda: seats.engine_answers)
+    assert seats.load() == 0.0
+    assert "accept" in (await answer(seats, FakeRequest("AJ_1")))[0]
+    assert engine.reserved == {"one", "two"}
+    assert seats.engine_is_well
+    hybrid = FakeRequest("AJ_2", metadata='{"moshi": {"mode": "hybrid"}}')
+    assert await answer(seats, hybrid) == [{"reject": False}]
+    await seats.stop()
+
+
+async def test_a_mode_whose_recogniser_the_engine_would_have_to_be_is_left_to_others_where_it_is_none(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGINE_URL", engine.url)
+    for name in ("WORKER_LLM_URL", "WORKER_TTS_URL"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("WORKER_LLM_MODEL", "none")
+    seats = Seats(Announcement(), never)
+    seats.start()
+    asked = FakeRequest("AJ_1", metadata='{"moshi": {"mode": "hybrid"}}')
+    assert await answer(seats, asked) == [{"reject": False}]
+    assert "accept" in (await answer(seats, FakeRequest("AJ_2")))[0], "calls of Moshi's own are taken"
+    await seats.stop()
+
+
+async def test_a_worker_whose_mode_lacks_its_models_gives_up(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("ENGINE_URL", engine.url)
+    monkeypatch.setenv("WORKER_MODE", "hybrid")
+    given_up = asyncio.Event()
+
+    async def give_up() -> None:
+        given_up.set()
+
+    Seats(Announcement(), give_up).start()
+    await asyncio.wait_for(given_up.wait(), 60)
+    assert "WORKER_LLM_URL" in vars(caplog.records[-1])["detail"]
 
 
 async def test_a_failing_announcement_does_not_end_the_watch(

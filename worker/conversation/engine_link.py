@@ -23,7 +23,7 @@ from engine.errors import (
     UserError,
     error_from_wire,
 )
-from engine.protocol import Audio, Ended, Failure, Moved, Ready, Report, SessionRequest, Text
+from engine.protocol import Audio, Ended, Failure, Moved, OwnWords, Ready, Report, SessionRequest, Text
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,15 @@ class StartedAnew:
     ready: Ready
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A frame, its number, and the model's own words in it."""
+
+    number: int
+    pcm: bytes
+    words: OwnWords | None
+
+
 Event = Opened | Audio | Text | Interrupted | Resumed | Followed | StartedAnew
 
 
@@ -107,7 +116,7 @@ class EngineLink:
         self._ending = False
         self._next_frame = 0
         self._unanswered = 0
-        self._sent: deque[tuple[int, bytes]] = deque(maxlen=UNANSWERED_FRAMES)
+        self._sent: deque[_Sent] = deque(maxlen=UNANSWERED_FRAMES)
         self._grace_s = 0.0
         self._moved = asyncio.Event()
         self._opened_at = 0.0
@@ -135,14 +144,18 @@ class EngineLink:
             await self._moved.wait()
         return self._next_frame
 
-    async def send(self, pcm: bytes) -> None:
-        """One frame, PCM s16le mono [FRAME_SAMPLES], at one's turn. It ends a pause."""
+    async def send(self, pcm: bytes, words: OwnWords | None = None) -> None:
+        """One frame, PCM s16le mono [FRAME_SAMPLES], at one's turn. It ends a pause.
+
+        words: what the model is to take for its own in this frame, if it can.
+        """
         if self._session is not None:
             self._paused = False
-            self._sent.append((self._next_frame, pcm))
+            sent = _Sent(self._next_frame, pcm, words)
+            self._sent.append(sent)
             self._next_frame += 1
             self._unanswered += 1
-            await self._session.send(pcm)
+            await _send(self._session, sent)
 
     async def report(self, report: Report) -> None:
         """Tell the engine what became of one of its answers."""
@@ -266,11 +279,11 @@ class EngineLink:
         if over and self._engine is not self._home:
             self._engine, self._resume = self._home, ""
 
-    def _unheard(self, frame: int) -> list[tuple[int, bytes]]:
-        """What was sent while the session moved, with its numbers."""
+    def _unheard(self, frame: int) -> list[_Sent]:
+        """What was sent while the session moved."""
         if not self._following or self._paused:
             return []
-        return [(number, pcm) for number, pcm in self._sent if number >= frame]
+        return [sent for sent in self._sent if sent.number >= frame]
 
     async def _begin(self, session: EngineSession, how: Callable[[Ready], Event]) -> Event:
         ready = session.ready
@@ -280,8 +293,8 @@ class EngineLink:
         self._sent.clear()
         self._sent.extend(unheard)
         self._next_frame, self._unanswered, self._following = ready.frame + len(unheard), len(unheard), ""
-        for _number, pcm in unheard:
-            await session.send(pcm)
+        for sent in unheard:
+            await _send(session, sent)
         self._session = session
         self._moved.set()
         if self._ending:
@@ -289,6 +302,12 @@ class EngineLink:
         elif self._paused:
             await session.pause()
         return how(ready)
+
+
+async def _send(session: EngineSession, sent: _Sent) -> None:
+    if sent.words is not None and session.ready.own_words:
+        await session.say(sent.words)
+    await session.send(sent.pcm)
 
 
 def facts(error: EngineError) -> dict[str, str]:

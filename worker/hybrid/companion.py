@@ -1,4 +1,7 @@
-"""Moshi in a call with two speakers: it hears the caller all the time; what is heard of it, others decide."""
+"""Moshi in a call with two speakers: it hears the caller all the time; what is heard of it, others decide.
+
+What the other speaker says it takes for its own words.
+"""
 
 import logging
 from collections.abc import Callable
@@ -17,7 +20,8 @@ log = logging.getLogger(__name__)
 
 
 class Companion:
-    """`hear` the caller, and `run` it. wake: called when there is something new to be heard.
+    """`hear` the caller, and `run` it. wake: called when there is something new to be heard; own_words:
+    whether Moshi takes answers for its own words.
 
     Where the engine is lost, or has no seat, the call goes on without it.
     """
@@ -28,6 +32,8 @@ class Companion:
         conductor: Conductor,
         transcript: Transcript,
         wake: Callable[[], None],
+        *,
+        own_words: bool = True,
     ) -> None:
         self._session = model.session()
         self._conductor = conductor
@@ -36,6 +42,8 @@ class Companion:
         self._gate = MarkGate()
         self._session.on("transcript_delta", self._word)
         self._session.on("error", self._trouble)
+        if own_words:
+            self._session.ask_for_words(conductor.own_voice.take)
 
     def hear(self, frame: rtc.AudioFrame) -> None:
         """What the caller says."""

@@ -10,6 +10,7 @@ from engine.step.frames import SAMPLE_RATE
 from worker.hybrid import floor
 from worker.hybrid.floor import BRIDGE_S, FADE_S, HANDOVER_S, Answer, Scene
 from worker.hybrid.lane import Lane
+from worker.hybrid.own_voice import OwnVoice
 from worker.hybrid.ramp import glide
 
 PIECE_S = 0.02
@@ -44,6 +45,8 @@ class Conductor:
         self._answering = self._ended = self._held = False
         self.moshi_is_heard = True
         """Whether Moshi has the floor."""
+        self.own_voice = OwnVoice()
+        """What Moshi is to take for its own words: what is heard of the answer."""
 
     def moshi(self, pcm: NDArray[np.int16], *, speaks: bool) -> None:
         """Moshi's next frame, int16 [N], and whether it belongs to speech."""
@@ -95,11 +98,18 @@ class Conductor:
         gains = glide(self._answer_gain, 0.0, len(faded), FADE_S)
         self._dropped.put((faded * gains).astype(np.int16))
         self._answer.clear()
+        self.own_voice.stop()
         self.close_answer()
 
     def close_answer(self) -> None:
         """The answer was heard."""
         self._answering = self._ended = False
+        self.own_voice.end()
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether there is an answer to be heard, or one that waits for the caller."""
+        return self._answering
 
     @property
     def answer_is_over(self) -> bool:
@@ -114,6 +124,8 @@ class Conductor:
         if not self.moshi_is_heard and not self._moshi_gain:
             self._moshi.clear()
         said = self._take_answer(floor.answer_gain(scene))
+        if self._answering:
+            self.own_voice.play(np.rint(said).astype(np.int16))
         dropped = self._dropped.take(PIECE_SAMPLES).astype(np.float64)
         parts = [self._take_moshi(), said, dropped]
         if not any(len(part) for part in parts):

@@ -12,17 +12,21 @@ from livekit.agents import (
     AgentSession,
     AgentStateChangedEvent,
     CloseEvent,
+    ConversationItemAddedEvent,
     UserStateChangedEvent,
     get_job_context,
     utils,
 )
+from livekit.agents.llm import AgentHandoff
 
 from worker.hybrid.companion import Companion
 from worker.hybrid.conductor import Conductor
 from worker.hybrid.floor import BRIDGE_S
 from worker.hybrid.overheard import Overheard
+from worker.hybrid.said_aloud import SaidAloud
 from worker.hybrid.stage import Stage
 from worker.hybrid.turn_times import TurnTimes
+from worker.hybrid.words import overhearing
 from worker.plugin.model import MoshiDuplexModel
 from worker.signs.transcript import Transcript
 
@@ -38,7 +42,7 @@ class Hybrid:
 
     The session is the caller's own: recogniser, LLM, voice, tools, turns and interruptions as they are there.
     moshi: None for the session alone on the same track. bridge_s: for how long Moshi may speak while an
-    answer is on its way; 0: never.
+    answer is on its way; 0: never. own_words: Moshi takes answers for its own words, if its engine can.
     """
 
     def __init__(
@@ -46,13 +50,17 @@ class Hybrid:
         moshi: MoshiDuplexModel | None,
         *,
         bridge_s: float = BRIDGE_S,
+        own_words: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._moshi = moshi
+        self._own_words = own_words
         self._clock = clock
         self._conductor = Conductor(bridge_s)
         self._stage = Stage(self._conductor, clock)
         self._times = TurnTimes()
+        self.said_aloud = SaidAloud()
+        """What Moshi has said that was heard: the LLM reads it with what the caller says next."""
         self._tasks: list[asyncio.Task[None]] = []
         self._closing: asyncio.Task[None] | None = None
 
@@ -76,16 +84,21 @@ class Hybrid:
         session.on("agent_state_changed", self._on_agent)
         session.on("conversation_item_added", self._times.take)
         session.on("close", self._on_close)
+        session.on("conversation_item_added", lambda event: self._on_item(event, session))
         if (job := get_job_context(required=False)) is not None:
             job.add_shutdown_callback(self.aclose)
+        if self._moshi is not None and self._own_words:
+            options = overhearing(options, self._conductor.own_voice.word)
         await session.start(agent, room=room, **options)
         me = room.local_participant
         self._start(self._play(me, session))
         if self._moshi is None or session.input.audio is None:
             self._start(_try(first))
             return
-        transcript = Transcript(me)
-        companion = Companion(self._moshi, self._conductor, transcript, self._stage.wake)
+        transcript = Transcript(me, kept=self.said_aloud)
+        companion = Companion(
+            self._moshi, self._conductor, transcript, self._stage.wake, own_words=self._own_words
+        )
         session.input.audio = Overheard(session.input.audio, companion.hear)
         self._start(_after(first, companion.run), transcript.run())
 
@@ -113,6 +126,10 @@ class Hybrid:
             # Else its caller would hear nothing, for as long as they wait.
             log.exception("nothing can be played, and the session is closed")
             session.shutdown(drain=False)
+
+    def _on_item(self, event: ConversationItemAddedEvent, session: AgentSession[Any]) -> None:
+        if isinstance(event.item, AgentHandoff):
+            self.said_aloud.tell(session.current_agent)
 
     def _on_caller(self, event: UserStateChangedEvent) -> None:
         self._conductor.caller(speaks=event.new_state == "speaking")

@@ -10,6 +10,7 @@ from worker.hybrid.call import HybridCall
 from worker.hybrid.hybrid import Hybrid
 from worker.hybrid.seated import SeatedModel
 from worker.modes import Mode
+from worker.privacy import keeping_in
 from worker.room.call import CallLimits
 from worker.room.welcome import Welcome
 from worker.settings import WorkerSettings
@@ -26,11 +27,12 @@ def make_call(
     welcome: Welcome,
     diary: Diary,
 ) -> HybridCall:
-    """In this room, which is connected. Raises SettingError."""
-    stack.check(settings, mode)
+    """In this room, which is connected. The models of the mode are there, see `stack.check`."""
     seated = replace(wanted, seat=call_id, room=room.name, identity=room.local_participant.identity)
     moshi = SeatedModel(seated) if mode is Mode.HYBRID else None
     hybrid = Hybrid(moshi, bridge_s=settings.worker_bridge_seconds)
     session = stack.open_session(settings)
     instructions = settings.worker_instructions
-    return HybridCall(call_id, room, hybrid, session, instructions, limits, welcome, diary)
+    kept = keeping_in(settings, mode).of(call_id)
+    hybrid.said_aloud.kept = kept.transcript
+    return HybridCall(call_id, room, hybrid, session, instructions, limits, welcome, diary, kept)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import numpy as np
@@ -16,8 +16,10 @@ from worker.room.welcome import UNHEARD_S
 from worker.sound.audio_out import QUEUE_MS, TRACK_NAME
 
 AHEAD_S = 0.04
-"""Sound that the track has before it is heard. More is lag for who begins to speak, less a gap where the
-process stands still for a moment."""
+"""Sound of an answer that the track has before it is heard. More is lag for who interrupts it, less a gap
+where the process stands still for a moment."""
+MOSHI_AHEAD_S = 0.02
+"""The same of Moshi's sound: an answer has to wait for it."""
 
 
 class Stage(io.AudioOutput):
@@ -31,6 +33,7 @@ class Stage(io.AudioOutput):
         conductor: Conductor,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,  # noqa: TID251  # the framework stamps its events with it
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         pausing = io.AudioOutputCapabilities(pause=True)
         super().__init__(label="moshi.Stage", capabilities=pausing, sample_rate=SAMPLE_RATE)
@@ -38,6 +41,7 @@ class Stage(io.AudioOutput):
         self._conductor = conductor
         self._clock = clock
         self._wall = wall
+        self._sleep = sleep
         self._source: rtc.AudioSource | None = None
         self._heard = asyncio.Event()
         self._news = asyncio.Event()
@@ -70,11 +74,12 @@ class Stage(io.AudioOutput):
         await self.play(self._source)
 
     async def play(self, source: rtc.AudioSource) -> None:
-        """Feed this source, AHEAD_S ahead of what is heard."""
+        """Feed this source, a little ahead of what is heard."""
         self._source = source
         self._heard.set()
         while True:
-            await asyncio.sleep(max(0.0, source.queued_duration - AHEAD_S))
+            ahead_s = AHEAD_S if self._conductor.is_answering else MOSHI_AHEAD_S
+            await self._sleep(max(0.0, source.queued_duration - ahead_s))
             self._news.clear()
             piece = self._conductor.take(self._clock())
             if piece is not None:

@@ -9,11 +9,14 @@ from worker.keeping.transcript_file import TranscriptFile
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """What is to be kept of every call, and where. The names of folders; None: not at all."""
+    """What is to be kept of every call, and where. The names of folders; None: not at all. of_callers: what
+    they say is known as text, too.
+    """
 
     transcripts: Path | None = None
     recordings: Path | None = None
     redacted: bool = True
+    of_callers: bool = False
 
     def of(self, call_id: str) -> "Kept":
         """Of this call. Nothing is written before there is something to keep."""
@@ -27,7 +30,9 @@ class Keeping:
         """The sentence that callers are told of it, empty if nothing is kept."""
         if self.recordings:
             return "This call is recorded."
-        return "What it says is kept as text." if self.transcripts else ""
+        if not self.transcripts:
+            return ""
+        return "What is said is kept as text." if self.of_callers else "What it says is kept as text."
 
     @property
     def folders(self) -> tuple[Path, ...]:

@@ -12,10 +12,12 @@ from worker.keeping.writer import Writer
 
 
 class Who(StrEnum):
-    """Whose words a line has. Callers' are not known: no model here writes down what it hears."""
+    """Whose words a line has. Callers' are known where a recogniser hears them, and an answer is an LLM's."""
 
     MODEL = "model"
     WORKER = "worker"
+    CALLER = "caller"
+    ANSWER = "answer"
 
 
 def _unix_time() -> float:
@@ -23,7 +25,7 @@ def _unix_time() -> float:
 
 
 class TranscriptFile:
-    """`{"time_s": Unix time of its beginning, "who": "model" or "worker", "text": "..."}`, a line each.
+    """`{"time_s": Unix time of its beginning, "who": as in `Who`, "text": "..."}`, a line each.
 
     A call that goes on in another job goes on in its file.
     """
@@ -51,13 +53,17 @@ class TranscriptFile:
         """The worker told this."""
         self._write(self._clock(), Who.WORKER, text)
 
+    def line(self, who: Who, text: str, began_at: float) -> None:
+        """A whole segment of somebody's, which began then, in Unix time."""
+        self._write(began_at, who, text)
+
     def close(self) -> None:
         """Write what is left."""
         self.write("", ends=True)
         self._writer.close()
 
     def _write(self, began_at: float, who: Who, text: str) -> None:
-        if self._redacted and who is Who.MODEL:
+        if self._redacted and who is not Who.WORKER:
             text = redact(text)
         line = {"time_s": round(began_at, 3), "who": who, "text": text}
         self._writer.do(lambda file: file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n"))

@@ -13,7 +13,7 @@ from livekit.agents import NOT_GIVEN, NotGivenOr, llm, utils
 from engine.client import EngineClient
 from engine.errors import EngineError
 from engine.level import level_db
-from engine.protocol import Audio, Ready, SessionRequest, Text
+from engine.protocol import Audio, OwnWords, Ready, SessionRequest, Text
 from engine.step.frames import FRAME_S
 from worker.conversation.engine_link import (
     PATIENCE_S,
@@ -73,6 +73,7 @@ class MoshiDuplexSession(llm.DuplexSession[Never]):
         self._pieces = Pieces()
         self._frames_in = FramesIn(clock=clock)
         self._hears_sound = False
+        self._own_words: Callable[[], OwnWords | None] = lambda: None
         self._caller = SpeechDetector()
         self._marker = Marker()
         self._has_words = False
@@ -97,6 +98,10 @@ class MoshiDuplexSession(llm.DuplexSession[Never]):
             self._frames_in.expect()
         for pcm in self._pieces.push(frame):
             self._frames_in.put(pcm)
+
+    def ask_for_words(self, own: Callable[[], OwnWords | None]) -> None:
+        """With each frame that the model hears, `own` tells what it is to take for its own words."""
+        self._own_words = own
 
     async def aclose(self) -> None:
         """Hang up, which frees the seat at once."""
@@ -133,7 +138,7 @@ class MoshiDuplexSession(llm.DuplexSession[Never]):
                 self._frames_in.late += 1
                 continue
             self._usage.heard()
-            await self._link.send(frame.pcm)
+            await self._link.send(frame.pcm, self._own_words())
 
     async def _answer(self) -> None:
         began_at = self._clock()

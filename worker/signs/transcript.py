@@ -4,12 +4,12 @@ import asyncio
 import logging
 import uuid
 from dataclasses import dataclass
+from typing import Protocol
 
 from livekit import rtc
 
 from engine.level import SILENCE_DB
 from engine.step.frames import FRAME_S
-from worker.keeping.transcript_file import TranscriptFile
 from worker.room.audience import EVERYBODY, Audience
 
 log = logging.getLogger(__name__)
@@ -75,6 +75,16 @@ class Segmenter:
         return Write("", ends=True)
 
 
+class Keeper(Protocol):
+    """Who keeps what is written."""
+
+    def write(self, text: str, *, ends: bool = False) -> None:
+        """The model said a piece of a segment, which may end with it."""
+
+    def notice(self, text: str) -> None:
+        """The worker told this."""
+
+
 class Transcript:
     """Writes segments to the room, in a task of its own so that sound never waits for text."""
 
@@ -82,7 +92,7 @@ class Transcript:
         self,
         participant: rtc.LocalParticipant,
         audience: Audience = EVERYBODY,
-        kept: TranscriptFile | None = None,
+        kept: Keeper | None = None,
     ) -> None:
         self.track_sid = ""
         """The track on which these words are to be heard, empty while there is none."""

@@ -13,8 +13,8 @@ ACCEPTED = "accepted"
 LOST_CALLS = ("brought_back", "begun_anew", "over", "given_up", "failed")
 PHONES = ("offered_again", "hung_up")
 OFFERS = (
-    ACCEPTED, "engine_full", "draining", "unreachable", "bad_session", "bad_setting", "no_engine",
-    "given_away",
+    ACCEPTED, "engine_full", "worker_full", "draining", "unreachable", "bad_session", "bad_setting",
+    "no_engine", "given_away",
 )  # fmt: skip
 REQUESTS = (
     ACCEPTED, "full", "no_agent", "no_server", "no_engine", "too_many_calls", "unauthorized",

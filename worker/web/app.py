@@ -39,7 +39,7 @@ _SAFE = {
 
 def build_app(
     settings: WorkerSettings,
-    engine: EngineClient,
+    engine: EngineClient | None,
     calls: Calls,
     door: Door,
     livekit: Signalling,
@@ -47,22 +47,22 @@ def build_app(
     page: Path = PAGE,
     count: Callable[[str], None] = lambda _result: None,
 ) -> web.Application:
-    """Every route. `page`: the folder of the built page; `count`: told what becomes of each call that is
-    asked for, ACCEPTED or the error's code.
+    """Every route. `engine`: None where calls need none; `page`: the folder of the built page; `count`: told
+    what becomes of each call that is asked for, ACCEPTED or the error's code.
     """
     app = web.Application(middlewares=[errors_as_json], client_max_size=_MAX_BODY_BYTES)
     app.on_response_prepare.append(_make_safe)
 
     async def describe(request: web.Request) -> web.Response:
         door.look(request)
-        card = await _card(engine)
+        card = await _card(engine, settings)
         return _never_stored(
             {
                 "model": card.model,
                 "secret": door.secret is not None,
                 "settings": list(card.settings),
                 "voices": list(card.voices),
-                "notice": notice_in(settings),
+                "notice": notice_in(settings, settings.worker_mode),
             }
         )
 
@@ -81,7 +81,7 @@ def build_app(
     async def admit(request: web.Request) -> web.Response:
         door.check(request)
         wanted, last_token = await _read(request)
-        card = await _card(engine)
+        card = await _card(engine, settings)
         foreign = [name for name in wanted.to_query() if name not in card.settings]
         if foreign:
             raise SessionError(f"{card.model} takes no {foreign[0]}: leave it out")
@@ -119,7 +119,9 @@ def livekit_url(settings: WorkerSettings, request: web.Request) -> str:
     return f"{'wss' if secure else 'ws'}://{request.host}"
 
 
-async def _card(engine: EngineClient) -> ModelCard:
+async def _card(engine: EngineClient | None, settings: WorkerSettings) -> ModelCard:
+    if engine is None:
+        return ModelCard(settings.worker_llm_model, 0, settings=())
     try:
         return await engine.model()
     except EngineError as silence:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 
 import aiohttp
 from aiohttp import web
@@ -31,7 +31,8 @@ async def web_server(
 ) -> AsyncIterator[str]:
     """The page and the call endpoint until the block is left; their address. Raises SettingError.
 
-    `settings` name the engine; `is_full`: whether it has no seat left; `metrics`: count what is asked for.
+    `settings` name the engine, where one is needed; `is_full`: whether no seat is left; `metrics`: count what
+    is asked for.
     """
     asked, alone = (metrics.requested, metrics.phone_alone) if metrics else (_uncounted, _uncounted)
     tls = server_tls(settings.worker_tls_cert, settings.worker_tls_key, "WORKER_")
@@ -39,7 +40,7 @@ async def web_server(
     async with (
         api.LiveKitAPI(settings.livekit_url, settings.livekit_api_key, secret) as livekit,
         aiohttp.ClientSession() as http,
-        open_engine(settings) as engine,
+        nullcontext() if settings.has_no_engine else open_engine(settings) as engine,
         aclosing(Phones(settings.livekit_agent_name, livekit, alone)) as phones,
     ):
         app = build_app(

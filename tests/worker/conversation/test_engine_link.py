@@ -7,7 +7,7 @@ import pytest
 
 from engine.client import EngineClient
 from engine.errors import EngineError, EngineFull, EngineUnreachable, Refused, SessionError, SessionMoved
-from engine.protocol import FRAME_BYTES, Audio, Ended, Failure, SessionRequest
+from engine.protocol import FRAME_BYTES, Audio, Ended, Failure, OwnWords, SessionRequest
 from tests.fake_engine import FakeEngine, serving
 from tests.worker.waiting import until
 from worker.conversation.engine_link import (
@@ -294,6 +294,30 @@ async def test_what_the_engine_before_did_not_hear_any_more_the_other_hears(
     await until(lambda: between.answers == [0, 1, 2, 3, 4])
     assert lily.frames == sent
     assert await between.say(1) == [5]
+
+
+async def test_own_words_come_right_before_their_frame_at_another_engine_too(
+    engine: FakeEngine, lily: FakeEngine, between: Line
+) -> None:
+    engine.stalled = True
+    words = OwnWords(SILENCE, "hello")
+    for number in range(3):
+        await between.link.turn()
+        await between.link.send(SILENCE, words if number == 1 else None)
+    await until(lambda: len(engine.frames) == 3)
+    assert engine.own_words == {1: words}
+    await engine.hand_over(lily, "lily")
+    await until(lambda: between.answers == [0, 1, 2])
+    assert lily.own_words == {1: words}
+
+
+async def test_an_engine_that_takes_no_own_words_is_sent_none(engine: FakeEngine, dial: Dial) -> None:
+    engine.card = replace(engine.card, own_words=False)
+    line = await dial()
+    await line.link.turn()
+    await line.link.send(SILENCE, OwnWords(SILENCE, "hello"))
+    await until(lambda: line.answers)
+    assert not engine.own_words
 
 
 async def test_an_engine_that_nobody_has_named_is_not_followed_to(

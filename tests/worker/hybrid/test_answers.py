@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from livekit import rtc
 from livekit.agents import Agent, AgentSession, function_tool
+from livekit.agents.llm import ChatMessage
 from livekit.plugins.openai import LLM, TTS
 
 from engine.step.frames import SAMPLE_RATE
 from load_tests.hybrid.model_server import SECONDS_A_WORD, ModelServer
 from tests.worker.waiting import until
 from worker.hybrid.conductor import PIECE_SAMPLES, Conductor
+from worker.hybrid.said_aloud import SaidAloud
 from worker.hybrid.stage import Stage
 
 
@@ -96,3 +98,21 @@ async def test_who_interrupts_an_answer_has_not_heard_the_rest_of_it(
     async with asyncio.timeout(30):
         await session.generate_reply(user_input="Stop.")
     assert len(session.userdata.heard) >= length + 3 * SECONDS_A_WORD * SAMPLE_RATE
+
+
+async def test_the_llm_reads_what_moshi_has_said_aloud_and_the_history_has_only_its_own_words(
+    session: AgentSession[Any], models: ModelServer
+) -> None:
+    aloud = SaidAloud()
+    aloud.tell(session.current_agent)
+    aloud.tell(session.current_agent)
+    aloud.write("Mm-hm.", ends=True)
+    async with asyncio.timeout(30):
+        await session.generate_reply(user_input="Hello?")
+    (asked,) = models.of("chat")
+    assert asked.text.count("Mm-hm.") == 1
+    assert asked.text.endswith("Hello?")
+    assert [item.text_content for item in session.history.items if isinstance(item, ChatMessage)][-2:] == [
+        "Hello?",
+        "Good day to you.",
+    ]

@@ -11,7 +11,7 @@ from livekit.agents.voice.io import PlaybackFinishedEvent
 
 from engine.step.frames import SAMPLE_RATE
 from worker.hybrid.conductor import Conductor
-from worker.hybrid.stage import Stage
+from worker.hybrid.stage import AHEAD_S, MOSHI_AHEAD_S, Stage
 
 LEVEL = 9000
 SECOND = rtc.AudioFrame(np.full(SAMPLE_RATE, LEVEL, "<i2").tobytes(), SAMPLE_RATE, 1, SAMPLE_RATE)
@@ -36,6 +36,15 @@ class Track:
     def goes_on(self) -> None:
         self.patience = 1 << 30
         self._more.set()
+
+
+class Queue:
+    """Keeps what it is given until somebody lets time pass."""
+
+    queued_duration = 0.0
+
+    async def capture_frame(self, frame: rtc.AudioFrame) -> None:
+        self.queued_duration += frame.duration
 
 
 class Played:
@@ -114,6 +123,33 @@ async def test_an_answer_that_waits_for_the_caller_is_not_over(played: Played) -
     assert not played.track.heard.any()
     played.stage.resume()
     assert (await over(played)).playback_position == 1.0
+
+
+async def test_the_track_has_less_of_moshi_than_of_an_answer_which_would_have_to_wait_for_it() -> None:
+    track, conductor, ahead = Queue(), Conductor(), list[float]()
+
+    async def sleep(seconds: float) -> None:
+        track.queued_duration -= seconds
+        ahead.append(track.queued_duration)
+        await asyncio.sleep(0)
+
+    stage = Stage(conductor, clock=lambda: 0.0, wall=lambda: 0.0, sleep=sleep)
+    playing = asyncio.create_task(stage.play(cast(Any, track)))
+    conductor.moshi(np.full(SAMPLE_RATE // 4, LEVEL, np.int16), speaks=True)
+    stage.wake()
+    async with asyncio.timeout(60):
+        while len(ahead) < 10:
+            await asyncio.sleep(0)
+    moshi = max(ahead)
+    ahead.clear()
+    await stage.capture_frame(SECOND)
+    async with asyncio.timeout(60):
+        while len(ahead) < 20:
+            await asyncio.sleep(0)
+    playing.cancel()
+    await asyncio.gather(playing, return_exceptions=True)
+    assert moshi == pytest.approx(MOSHI_AHEAD_S)
+    assert max(ahead) == pytest.approx(AHEAD_S)
 
 
 async def test_sound_of_two_channels_is_heard_as_one(played: Played) -> None:

@@ -7,7 +7,7 @@ import pytest
 from livekit.agents import APIConnectionError, APIStatusError, llm
 
 from engine.errors import SessionError
-from engine.protocol import SessionRequest
+from engine.protocol import FRAME_BYTES, OwnWords, SessionRequest
 from tests.fake_engine import FakeEngine, serving
 from tests.worker.plugin.conftest import Begin, Talk
 from tests.worker.waiting import until
@@ -36,6 +36,17 @@ async def test_every_frame_is_answered_in_order_on_the_engines_clock(begin: Begi
     await talk.say(1, 2, 3)
     assert levels(talk) == [0, 1, 2]
     assert [answer.start_ms for answer in talk.answers] == [0, 80, 160]
+
+
+async def test_with_each_frame_the_engine_is_told_what_the_model_is_to_take_for_its_own_words(
+    begin: Begin, engine: FakeEngine
+) -> None:
+    words = OwnWords(bytes(FRAME_BYTES), "Good day")
+    own = iter([None, words])
+    talk = await begin()
+    talk.session.ask_for_words(lambda: next(own, None))
+    await talk.say(1, 2, 3)
+    assert engine.own_words == {1: words}
 
 
 async def test_the_parameters_reach_the_engine(begin: Begin, engine: FakeEngine) -> None:

@@ -30,6 +30,19 @@ async def test_any_free_port_is_told(desk: Desk) -> None:
         assert answer.status == 200
 
 
+async def test_a_page_of_calls_that_need_no_engine_asks_none(desk: Desk) -> None:
+    alone = settings(desk, worker_mode="pipeline", worker_llm_model="llama3.2").model_copy(
+        update={"engine_url": None}
+    )
+    async with (
+        web_server(alone, 0, lambda: False) as url,
+        aiohttp.ClientSession() as http,
+        http.get(f"{url}/api/call") as answer,
+    ):
+        told = await answer.json()
+    assert (told["model"], told["settings"], told["voices"]) == ("llama3.2", [], [])
+
+
 async def test_a_taken_port_is_named_with_the_setting_that_chooses_another(desk: Desk) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
