@@ -1,19 +1,24 @@
 """`python -m engine`: parse, build, call. No logic."""
 
 import asyncio
-import json
 import signal
 import sys
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.cli_measure import bench, kernels, plan, quality
+from engine.cli_options import (
+    CheckpointOption,
+    DeviceOption,
+    DtypeOption,
+    TemperatureOption,
+    TopKOption,
+)
 from engine.cli_serve import empty, serve
 from engine.errors import EngineError, Refused, UserError
-from engine.models.config import KvPrecision, WeightPrecision
 from engine.options import help_of
 from engine.output_files import check_writable
 from engine.settings import ClientSettings, Device, Dtype, EngineSettings
@@ -28,20 +33,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-CheckpointOption = Annotated[
-    str, typer.Option(help="parrot, a folder, a Hugging Face repository, random:moshi-7b or random:tiny.")
-]
-DeviceOption = Annotated[Device, typer.Option(help="auto takes CUDA if there is one, else the CPU.")]
-DtypeOption = Annotated[Dtype | None, typer.Option(help="What the language model computes in.")]
-WeightsOption = Annotated[
-    WeightPrecision | None, typer.Option(help="Weights as they are, or rounded to 8 bits: exact, int8, fp8.")
-]
-KvOption = Annotated[
-    KvPrecision | None, typer.Option(help="Keys and values as they are, or in 8 bits: exact, int8, e4m3.")
-]
-TemperatureOption = Annotated[float | None, typer.Option(min=0, help="0 is greedy.")]
-TopKOption = Annotated[int | None, typer.Option(min=1)]
 
 
 def main() -> None:
@@ -61,8 +52,8 @@ def main() -> None:
 
 voices = typer.Typer(help="Voices for models that have them.", no_args_is_help=True)
 app.add_typer(voices, name="voices")
-app.command()(serve)
-app.command()(empty)
+for command in (serve, empty, bench, quality, plan, kernels):
+    app.command()(command)
 
 
 @app.command()
@@ -176,89 +167,6 @@ def decode(
 
 
 @app.command()
-def bench(
-    checkpoint: CheckpointOption = "parrot",
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = None,
-    weights: WeightsOption = None,
-    kv: KvOption = None,
-    sessions: Annotated[str, typer.Option(help="Numbers of sessions, separated by commas.")] = "1,8,32",
-    context: Annotated[str, typer.Option(help="What they have heard: empty, full, frames.")] = "full",
-    seconds: Annotated[float, typer.Option(min=0.1, help="How long they speak at each number.")] = 20.0,
-    steps: Annotated[int, typer.Option(min=10, help="Full steps timed at each.")] = 1000,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers.")] = None,
-    plot_file: Annotated[Path | None, typer.Option("--plot", help="Draw the step and its floor.")] = None,
-    peer: Annotated[Literal["moshi"] | None, typer.Option(help="Time the reference package as well.")] = None,
-    profile: Annotated[bool, typer.Option("--profile", help="Name the ten costliest kernels.")] = False,
-    trace: Annotated[Path | None, typer.Option(help="Write a trace of the last level for Perfetto.")] = None,
-) -> None:
-    """Let sessions speak in real time, and time full steps beside what memory allows at best."""
-    from engine.bench.command import run as measure
-    from engine.bench.options import Options, parse_contexts, parse_sessions
-    from engine.device import choose_device, choose_dtype
-    from engine.step.capacity import Variant
-
-    options = Options(
-        parse_sessions(sessions),
-        parse_contexts(context),
-        steps,
-        seconds,
-        json_file=json_file,
-        plot_file=plot_file,
-        trace_file=trace,
-        profile=profile or trace is not None,
-        peer=peer is not None,
-    )
-    chosen = choose_device(device)
-    variant = Variant(checkpoint, choose_dtype(dtype, chosen), weights or "exact", kv or "exact")
-    measure(variant, chosen, options, say=partial(print, flush=True))
-
-
-@app.command()
-def quality(
-    recording: Annotated[Path, typer.Argument(metavar="IN", help="What the caller says.")],
-    checkpoint: CheckpointOption = "parrot",
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = None,
-    weights: WeightsOption = None,
-    kv: KvOption = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers.")] = None,
-) -> None:
-    """Say what a precision costs: logits, tokens and sound beside those of exact float32."""
-    from engine.audio_files import read_frames
-    from engine.device import choose_device, choose_dtype
-    from engine.quality.measure import measure_quality
-    from engine.step.capacity import Variant
-
-    frames = read_frames(recording)
-    check_writable(json_file)
-    chosen = choose_device(device)
-    variant = Variant(checkpoint, choose_dtype(dtype, chosen), weights or "exact", kv or "exact")
-    found = measure_quality(variant, chosen, frames)
-    print(found)
-    if json_file is not None:
-        json_file.write_text(json.dumps(asdict(found), indent=2) + "\n")
-
-
-@app.command()
-def plan(
-    checkpoint: CheckpointOption = "random:moshi-7b",
-    weights: WeightsOption = None,
-    kv: KvOption = None,
-    device_memory: Annotated[
-        float | None, typer.Option(min=0, help="GiB of one device, instead of this and the common ones.")
-    ] = None,
-) -> None:
-    """Say how many sessions fit into a GPU. Needs no GPU and no weights."""
-    from engine.plan import COMMON, Gpu, this_gpu
-    from engine.plan import plan as lines
-
-    gpus = (*this_gpu(), *COMMON) if device_memory is None else (Gpu("", device_memory),)
-    for line in lines(checkpoint, weights, kv, gpus):
-        print(line)
-
-
-@app.command()
 def download(
     checkpoint: Annotated[
         str | None, typer.Argument(help=help_of(EngineSettings, "checkpoint"), show_default=False)
@@ -289,38 +197,10 @@ def convert_voices(
         print(path)
 
 
-@app.command()
-def kernels(
-    checkpoint: CheckpointOption = "random:moshi-7b",
-    dtype: DtypeOption = "bfloat16",
-    weights: WeightsOption = None,
-    kv: KvOption = None,
-    sessions: Annotated[str, typer.Option(help="Numbers of sessions, separated by commas.")] = "1,32",
-    capability: Annotated[int, typer.Option(min=80, help="Of the GPU: 80 is A100, 90 is H100.")] = 90,
-) -> None:
-    """Compile what a step launches on a GPU, and show what it takes. Needs no GPU and no weights."""
-    import torch
-
-    from engine.bench.options import parse_sessions
-    from engine.device import choose_dtype
-    from engine.kernel_report import report
-    from engine.step.capacity import Variant
-
-    counts = parse_sessions(sessions)
-    computed = choose_dtype(dtype, torch.device("cuda"))
-    for line in report(Variant(checkpoint, computed, weights or "exact", kv or "exact"), counts, capability):
-        print(line)
-
-
 def _load(checkpoint: str, device: Device, dtype: Dtype | None) -> "Model":
-    from engine.checkpoint import load
     from engine.device import choose_device, choose_dtype
-    from engine.memory import Room, enough_memory
+    from engine.memory import load_into
     from engine.step.capacity import Variant
 
     chosen = choose_device(device)
-    variant = Variant(checkpoint, choose_dtype(dtype, chosen))
-    room = Room.on(chosen)
-    room.check(variant, slots=1)
-    with enough_memory(lambda: room.too_little_for(variant, slots=1)):
-        return load(checkpoint, chosen, variant.dtype)
+    return load_into(Variant(checkpoint, choose_dtype(dtype, chosen)), chosen)

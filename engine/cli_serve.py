@@ -23,9 +23,11 @@ def serve(**options: Any) -> None:
     log_to_stderr(settings.log_format)
     # Until there are calls to wait for.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    from engine.service.server import Shutdown, Transcriber, bound, bound_admin
+    from engine.service.own_words import WordTokens
+    from engine.service.server import Shutdown, Speaker, Transcriber, bound, bound_admin
     from engine.service.server import serve as serve_sessions
     from engine.service.sessions import ServedModel
+    from engine.service.speeches import ServedTts
     from engine.service.transcription import ServedStt
     from engine.start import start
 
@@ -33,12 +35,23 @@ def serve(**options: Any) -> None:
         started = start(settings)
         model = started.model
         config, piece = model.lm.config, model.tokenizer.piece
-        served = ServedModel(model.name, config.max_delay, model.sampling, piece, started.personas)
+        served = ServedModel(
+            model.name,
+            config.max_delay,
+            model.sampling,
+            piece,
+            started.personas,
+            WordTokens.of(model),
+        )
 
         transcriber = None
         if started.stt is not None:
             stt = started.stt
             transcriber = Transcriber(ServedStt.of(stt.model), stt.runner, stt.sessions)
+        speaker = None
+        if started.tts is not None:
+            tts = started.tts
+            speaker = Speaker(ServedTts.of(tts.model, tts.runner, tts.voices), tts.runner, tts.sessions)
 
         async def until_shut_down() -> bool:
             shutdown = Shutdown()
@@ -56,6 +69,7 @@ def serve(**options: Any) -> None:
                 started.form,
                 started.device,
                 transcriber,
+                speaker,
             )
 
         well = asyncio.run(until_shut_down())

@@ -1,20 +1,25 @@
-"""Which device the model runs on, and with how many threads."""
+"""Which device the model runs on, and with how many threads; waiting for it, and its memory given back."""
 
 import ctypes
+import gc
 import os
+from typing import TYPE_CHECKING
 
 import torch
 
 from engine.checkpoint import default_dtype
 from engine.errors import SettingError
-from engine.settings import Device, Dtype
+
+if TYPE_CHECKING:
+    # load_tests/gpu times steps where pydantic may be missing.
+    from engine.settings import Device, Dtype
 
 # Of malloc.h. Blocks of more than 32 MB, which only loading needs, cannot be kept.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 2**26
 
 
-def choose_device(name: Device) -> torch.device:
+def choose_device(name: "Device") -> torch.device:
     """The device called `name`; auto: CUDA if there is one, else the CPU. Raises SettingError.
 
     On the CPU torch gets one thread unless OMP_NUM_THREADS says otherwise: the small models that a CPU can
@@ -47,7 +52,22 @@ def _keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
-def choose_dtype(name: Dtype | None, device: torch.device) -> torch.dtype:
+def release(device: torch.device) -> None:
+    """Give memory that nothing holds any more back to the device."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def choose_dtype(name: "Dtype | None", device: torch.device) -> torch.dtype:
     """What the language model computes in; None: `default_dtype`."""
     chosen: torch.dtype = getattr(torch, name) if name else default_dtype(device)
     return chosen

@@ -16,7 +16,8 @@ EngineError
 │   └── NotMovable       a session that stays on its engine
 ├── Refused              nothing is wrong, but not now: exit code 3
 │   ├── EngineFull       every seat is taken
-│   │   └── NoTranscriber  every seat for transcriptions
+│   │   ├── NoTranscriber  every seat for transcriptions
+│   │   └── NoSpeaker    every seat for speech
 │   ├── EngineDraining   the engine is going down
 │   ├── TooManySessions  opened one after the other, faster than a service needs it
 │   ├── TooManyFromAddress  one address has as many calls as one may have
@@ -181,6 +182,16 @@ class NoTranscriber(EngineFull):
         return (
             f"all {self.seats} seats for transcriptions are taken: try again in {self.retry_after_s} s, or "
             "give the engine more with --stt-sessions"
+        )
+
+
+class NoSpeaker(EngineFull):
+    """Every seat for speech is taken."""
+
+    def __str__(self) -> str:
+        return (
+            f"all {self.seats} seats for speech are taken: try again in {self.retry_after_s} s, or give the "
+            "engine more with --tts-sessions"
         )
 
 

@@ -8,8 +8,10 @@ from typing import Self
 
 import torch
 
+from engine.cgroup import left_bytes
+from engine.checkpoint import Model, load
 from engine.errors import SettingError
-from engine.step.capacity import GRAPH_BYTES, MOST_SLOTS, SLACK_BYTES, Variant, as_text
+from engine.step.capacity import GRAPH_BYTES, MOST_SLOTS, SLACK_BYTES, Beside, Variant, as_text
 
 _MEMINFO = Path("/proc/meminfo")
 _SIGNS = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
@@ -34,7 +36,8 @@ class Room:
         if not _MEMINFO.exists():
             return cls(None, 0)
         lines = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines())
-        return cls(1024 * int(lines["MemAvailable"].split()[0]), 0)
+        available, left = 1024 * int(lines["MemAvailable"].split()[0]), left_bytes()
+        return cls(available if left is None else min(available, left), 0)
 
     def slots(self, variant: Variant) -> int:
         """How many slots fit, 0 to 1024."""
@@ -74,6 +77,35 @@ class Room:
             if count > best:
                 best = count
                 yield f"{other.options()} --slots {count}".lstrip()
+
+
+def load_into(variant: Variant, device: torch.device) -> Model:
+    """The model of `variant` on `device`, for one session at least.
+
+    Raises CheckpointError; SettingError that says what would fit, where it can be known before it is loaded.
+    """
+    room = Room.on(device)
+    room.check(variant, slots=1)
+    with enough_memory(lambda: room.too_little_for(variant, slots=1)):
+        return load(variant.checkpoint, device, variant.dtype, variant.weights, variant.lora)
+
+
+@contextmanager
+def room_for(beside: Beside, device: torch.device, what: str, option: str) -> Iterator[None]:
+    """Around what loads a model beside another: raises SettingError where memory is too small, at once if
+    that is known. what, option: what its sessions are called, and where their number is set.
+    """
+    room, sizes = Room.on(device), beside.variant.sizes()
+    free = "" if room.free is None else f"; {as_text(room.free)} are free"
+    complaint = (
+        f"not enough memory for {beside.variant.checkpoint}: weights {as_text(sizes.weights)}, {what} "
+        f"{beside.sessions} x {as_text(sizes.slot)}: {as_text(beside.taken)}{free}\n"
+        f"give fewer with {option}, or take a smaller model"
+    )
+    if room.free is not None and beside.taken > room.free:
+        raise SettingError(complaint)
+    with enough_memory(lambda: complaint):
+        yield
 
 
 def out_of_memory(error: RuntimeError) -> bool:

@@ -44,6 +44,13 @@ class EngineSettings(BaseSettings):
     `kyutai/stt-1b-en_fr`; `random:stt-1b`, `random:tiny-stt`; unset: none."""
     stt_sessions: int = Field(default=8, ge=1, le=1024)
     """Transcriptions at the same time."""
+    tts_checkpoint: str | None = None
+    """A model of [text to speech](speech.md) beside it, a folder or a Hugging Face repository such as
+    `kyutai/tts-1.6b-en_fr`; `random:tts-1.6b`, `random:tiny-tts`; unset: none."""
+    tts_sessions: int = Field(default=4, ge=1, le=1024)
+    """Voices of that model at the same time."""
+    tts_voices: Path | None = None
+    """A folder of its [voices](speech.md#voices); unset: it has none to choose from."""
     voices: Path | None = None
     """A folder of [voices](personas.md), for models that have them: recordings, and what `voices convert` has
     made; unset: none."""
@@ -52,8 +59,8 @@ class EngineSettings(BaseSettings):
     prompt: str | None = Field(default=None, max_length=MAX_PROMPT_CHARACTERS)
     """The role of a session that asks for none."""
     prompt_cache_mib: int = Field(default=2048, ge=0)
-    """Host memory, MiB, for what prompts leave behind, so that only the first caller of a voice and a role
-    waits for them; those used last stay. 0: none."""
+    """Host memory, MiB, for what prompts leave behind, so that only the first two callers of a voice and a
+    role wait for them; those used last stay. 0: none."""
     allow_slower_than_real_time: bool = False
     """Offer every slot, even if answers will come late."""
     host: str = "127.0.0.1"
@@ -102,7 +109,7 @@ class EngineSettings(BaseSettings):
     session is, by a hash of its name under this key; unset: no page tells."""
     step_timeout_seconds: float = Field(default=5.0, gt=0)
     """A step that takes longer has hung: every session is told, and the process ends with code 1. Never less
-    than ten full steps as they were measured at start."""
+    than ten of the longest, of any model, as they were measured at start."""
     drain_seconds: float = Field(default=3600.0, ge=0)
     """How long a SIGTERM waits for the calls that are on; a second one does not."""
     log_format: LogFormat = "plain"
@@ -140,6 +147,14 @@ class EngineSettings(BaseSettings):
         if (self.tls_cert is None) != (self.tls_key is None):
             missing = "ENGINE_TLS_KEY" if self.tls_key is None else "ENGINE_TLS_CERT"
             raise ValueError(f"TLS needs a certificate and its key: set {missing} as well")
+        return self
+
+    @model_validator(mode="after")
+    def _voiced(self) -> Self:
+        if self.tts_voices is not None and self.tts_checkpoint is None:
+            raise ValueError(
+                "ENGINE_TTS_VOICES is for a model of text to speech: set ENGINE_TTS_CHECKPOINT as well"
+            )
         return self
 
     @model_validator(mode="after")

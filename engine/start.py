@@ -2,25 +2,36 @@
 
 import gc
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from engine.checkpoint import Model, load
 from engine.checkpoint.fingerprint import fingerprint
-from engine.device import choose_device, choose_dtype
+from engine.device import choose_device, choose_dtype, wait
 from engine.errors import SettingError
 from engine.memory import Room, enough_memory
 from engine.persona.prompt import Personas
 from engine.settings import EngineSettings
 from engine.start_personas import personas
 from engine.start_stt import StartedStt, start_stt
+from engine.start_tts import StartedTts, start_tts
 from engine.state.saved import SavedForm
 from engine.step.build import make_runner
 from engine.step.capacity import MOST_SLOTS, Variant
 from engine.step.frames import FRAME_S
 from engine.step.loop import Runner
-from engine.step.measure import MARGIN_S, StepTimes, fill, sessions_in_time, step_p99_s
+from engine.step.measure import (
+    MARGIN_S,
+    PromptPart,
+    StepTimes,
+    fill,
+    prompt_part,
+    sessions_in_time,
+    step_p99_s,
+)
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +44,7 @@ class Started:
     """A model in memory and `seats` for sessions, whose steps take `times`.
 
     form: in which sessions move between this engine and its peers, if it has any; personas: what the
-    model can be told to be; stt: the model beside it.
+    model can be told to be; stt, tts: the models beside it.
     """
 
     model: Model
@@ -44,6 +55,7 @@ class Started:
     device: torch.device
     personas: Personas | None
     stt: StartedStt | None = None
+    tts: StartedTts | None = None
 
 
 def start(settings: EngineSettings) -> Started:
@@ -59,6 +71,11 @@ def start(settings: EngineSettings) -> Started:
     stt = None
     if settings.stt_checkpoint is not None:
         stt = start_stt(settings.stt_checkpoint, settings.stt_sessions, device, variant.dtype)
+    tts = None
+    if settings.tts_checkpoint is not None:
+        tts = start_tts(
+            settings.tts_checkpoint, settings.tts_sessions, settings.tts_voices, device, variant.dtype
+        )
     room = Room.on(device)
     slots = settings.slots or max(1, min(room.slots(variant), _MOST_SLOTS[device.type]))
     room.check(variant, slots)
@@ -69,33 +86,48 @@ def start(settings: EngineSettings) -> Started:
         # What is loaded stays: the collector need not walk it while calls are on.
         gc.collect()
         gc.freeze()
-        fill(runner, slots, model.lm.config.transformer.context)
-        between_s = stt.step_s if stt else 0.0
-        seats, times = _measure(runner, slots, settings.allow_slower_than_real_time, between_s)
+        context = model.lm.config.transformer.context
+        fill(runner, slots, context)
+        prompt = PromptPart()
+        if told is not None:
+            channels, step_s = 1 + model.lm.config.n_q, step_p99_s(runner, 1)
+            prompt = prompt_part(runner, channels, told.longest, step_s, partial(wait, device))
+            fill(runner, slots, context)
+        between = {name: each.step_s for name, each in (("stt", stt), ("tts", tts)) if each}
+        seats, times = _measure(runner, slots, settings.allow_slower_than_real_time, between, prompt)
         form = None
         if settings.peer_token is not None:
             form = SavedForm(fingerprint(model, variant.kv), runner.state, pinned=device.type == "cuda")
-    return Started(model, runner, seats, times, form, device, told, stt)
+    return Started(model, runner, seats, times, form, device, told, stt, tts)
 
 
-def _measure(runner: Runner, slots: int, slower: bool, between_s: float) -> tuple[int, StepTimes]:
-    """How many of `slots` sessions to offer: those in time, or with `slower` all. between_s: as `StepTimes`
-    has it.
+def _measure(
+    runner: Runner, slots: int, slower: bool, between: Mapping[str, float], prompt: PromptPart
+) -> tuple[int, StepTimes]:
+    """How many of `slots` sessions to offer: those in time, or with `slower` all. between: how long a step of
+    each model beside takes, one of which comes between two of these, as does a part of a prompt.
     """
+    between_s = sum(between.values())
 
     def step_s(sessions: int) -> float:
         return step_p99_s(runner, sessions)
 
     if slower:
-        seats, times = slots, StepTimes({sessions: step_s(sessions) for sessions in {1, slots}}, between_s)
+        alone_and_all = {sessions: step_s(sessions) for sessions in {1, slots}}
+        seats, times = slots, StepTimes(alone_and_all, between_s, prompt)
     else:
-        seats, times = sessions_in_time(step_s, slots, between_s)
-    measured = {f"step_{n}_p99_ms": round(1000 * p99_s, 1) for n, p99_s in sorted(times.p99_s.items())}
+        seats, times = sessions_in_time(step_s, slots, between_s, prompt)
+    measured: dict[str, float] = {
+        f"step_{n}_p99_ms": round(1000 * p99_s, 1) for n, p99_s in sorted(times.p99_s.items())
+    }
+    if prompt.longest_s:
+        measured["prompt_positions"] = prompt.positions
+        measured["prompt_ms"] = round(1000 * prompt.longest_s, 1)
     log.info("measured", extra=measured)
     if seats == 0:
         raise SettingError(
             f"this device is too slow for one session: its step takes {1000 * times.step_s(1):.1f} ms (99th "
-            f"percentile), and twice that{_and(between_s)} and {1000 * MARGIN_S:.0f} ms must fit into "
+            f"percentile), and twice that{_and(between, prompt)} and {1000 * MARGIN_S:.0f} ms must fit into "
             f"{1000 * FRAME_S:.0f}\n"
             "take a smaller checkpoint, a device that is faster or less busy, or on a GPU --weights int8; "
             "--allow-slower-than-real-time or ENGINE_ALLOW_SLOWER_THAN_REAL_TIME=1 starts anyway"
@@ -110,5 +142,10 @@ def _measure(runner: Runner, slots: int, slower: bool, between_s: float) -> tupl
     return seats, times
 
 
-def _and(between_s: float) -> str:
-    return f", {1000 * between_s:.1f} ms of transcriptions (--stt-sessions)" if between_s else ""
+def _and(between: Mapping[str, float], prompt: PromptPart) -> str:
+    kinds = {"stt": "transcriptions (--stt-sessions)", "tts": "speech (--tts-sessions)"}
+    twice = "twice " if prompt.longest_s else ""
+    others = [f"{twice}{1000 * step_s:.1f} ms of {kinds[name]}" for name, step_s in between.items()]
+    if prompt.longest_s:
+        others.append(f"{1000 * prompt.longest_s:.1f} ms of a prompt")
+    return "".join(f", {other}" for other in others)

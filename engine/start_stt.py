@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import torch
 
 from engine.checkpoint import Model, load
-from engine.errors import SettingError
-from engine.memory import Room, enough_memory
+from engine.memory import room_for
 from engine.step.build import make_stt_runner
-from engine.step.capacity import Variant, as_text
+from engine.step.capacity import Beside, Variant
 from engine.step.measure import fill, step_p99_s
 from engine.step.stt_runner import SttRunner
 
@@ -28,19 +27,8 @@ class StartedStt:
 
 def start_stt(checkpoint: str, sessions: int, device: torch.device, dtype: torch.dtype) -> StartedStt:
     """Raises CheckpointError; SettingError where memory is too small."""
-    variant = Variant(checkpoint, dtype)
-    room = Room.on(device)
-    sizes = variant.sizes()
-    needed = sizes.weights + sessions * sizes.slot
-    free = "" if room.free is None else f"; {as_text(room.free)} are free"
-    complaint = (
-        f"not enough memory for {checkpoint}: weights {as_text(sizes.weights)}, transcriptions {sessions} x "
-        f"{as_text(sizes.slot)}: {as_text(needed)}{free}\n"
-        "give fewer with --stt-sessions, or take a smaller model"
-    )
-    if room.free is not None and needed > room.free:
-        raise SettingError(complaint)
-    with enough_memory(lambda: complaint):
+    beside = Beside(Variant(checkpoint, dtype), sessions)
+    with room_for(beside, device, "transcriptions", "--stt-sessions"):
         model = load(checkpoint, device, dtype)
         runner = make_stt_runner(model, sessions)
         fill(runner, sessions, model.lm.config.transformer.context)

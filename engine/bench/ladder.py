@@ -13,14 +13,15 @@ import torch
 from engine.bench.counts import costliest, count
 from engine.bench.floor import step_bytes
 from engine.bench.full_steps import time_full_steps
-from engine.bench.open_loop import StepFailed, run_open_loop
+from engine.bench.open_loop import StepFailed, Talkers, run_open_loop
 from engine.bench.options import Options, positions
-from engine.bench.rates import Rates, release
+from engine.bench.rates import Rates
 from engine.bench.results import Level
 from engine.bench.sound import Sound
 from engine.checkpoint import Model
+from engine.device import release
 from engine.memory import out_of_memory
-from engine.step.build import make_runner
+from engine.step.build import make_runner, make_stt_runner
 from engine.step.capacity import Variant
 from engine.step.frames import Sampling
 from engine.step.measure import FilledRunner
@@ -29,15 +30,25 @@ from engine.step.measure import FilledRunner
 class Ladder:
     """Measures `model`, a `variant` of a checkpoint, beside the device's `rates`.
 
-    seats: the most sessions that are let in; the others are refused.
+    seats: the most sessions that are let in; the others are refused. beside: sessions of another model on the
+    device, which have joined and speak whenever those of this one do.
     """
 
-    def __init__(self, model: Model, variant: Variant, options: Options, rates: Rates, seats: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        variant: Variant,
+        options: Options,
+        rates: Rates,
+        seats: int,
+        beside: Talkers | None = None,
+    ) -> None:
         self._model = model
         self._variant = variant
         self._options = options
         self._rates = rates
         self._seats = seats
+        self._beside = beside
         self._device = model.lm.device
 
     def climb(self) -> Iterator[Level]:
@@ -46,19 +57,22 @@ class Ladder:
             seats = min(sessions, self._seats)
             runner = self._runner(seats)
             for context in self._options.contexts:
-                level = self._beside_floor(Level(sessions, context, seats))
-                if runner is None:
-                    yield self._without_memory(level)
-                    continue
-                with _undisturbed(self._device):
-                    level = self._measured(level, runner)
-                yield level
+                yield self.level(Level(sessions, context, seats), runner)
             del runner
             release(self._device)
 
+    def level(self, level: Level, runner: FilledRunner | None) -> Level:
+        """With all that is found with `runner`; None where memory does not hold one."""
+        level = self._beside_floor(level)
+        if runner is None:
+            return self._without_memory(level)
+        with _undisturbed(self._device):
+            return self._measured(level, runner)
+
     def _runner(self, seats: int) -> FilledRunner | None:
+        listens = self._model.lm.config.depformer is None
         try:
-            return make_runner(self._model, seats, self._variant.kv)
+            return (make_stt_runner if listens else make_runner)(self._model, seats, self._variant.kv)
         except RuntimeError as error:
             if out_of_memory(error):
                 return None
@@ -78,7 +92,11 @@ class Ladder:
         try:
             level = replace(level, full=time_full_steps(runner, sound, options.steps, renew))
             renew()
-            level = replace(level, open_loop=run_open_loop(runner, sound, level.sessions, options.seconds))
+            talkers = Talkers(runner, sound, level.sessions)
+            loop, *beside = run_open_loop(
+                [talkers, *([self._beside] if self._beside else [])], options.seconds
+            )
+            level = replace(level, open_loop=loop, beside=beside[0] if beside else None)
             renew()
             level = replace(
                 level, counts=count(full_step, self._device), peak_bytes=_peak_bytes(self._device)

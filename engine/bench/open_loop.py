@@ -1,7 +1,10 @@
-"""Callers who speak in real time and wait for nobody, through the queue and the thread that serve calls."""
+"""Sessions that speak in real time and wait for nobody, through the queue and the thread that serve calls."""
 
+import heapq
 import math
 import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from threading import Event, Lock
 
 import numpy as np
@@ -12,6 +15,7 @@ from engine.bench.sound import Sound
 from engine.step.frames import FRAME_S, Frame, SlotRef, StepResult
 from engine.step.loop import Runner, StepLoop
 from engine.step.ready_queue import ReadyQueue
+from engine.step.turns import Turns
 
 WARM_UP_S = 2.0
 _HEAD_START_S = 0.05
@@ -49,46 +53,73 @@ class Answers:
         self.complete.set()
 
 
-def run_open_loop(runner: Runner, sound: Sound, sessions: int, seconds: float) -> OpenLoop:
-    """Let the sessions of `sound`, which have joined, speak for `seconds` after a warm-up, phases spread.
-
-    sessions: how many wanted to speak; those beyond `sound` were refused, and all of their frames are missed.
-    Raises StepFailed.
+@dataclass(frozen=True, slots=True, eq=False)
+class Talkers:
+    """Sessions of a model that have joined in `runner` and say `sound`; of `sessions` the others were
+    refused.
     """
-    seated = len(sound)
+
+    runner: Runner
+    sound: Sound
+    sessions: int
+
+
+def run_open_loop(talkers: Sequence[Talkers], seconds: float) -> list[OpenLoop]:
+    """Let all speak for `seconds` after a warm-up, phases spread over those of each model; models take turns.
+
+    All frames of those who were refused are missed. Raises StepFailed.
+    """
     first, count = math.ceil(WARM_UP_S / FRAME_S), max(1, round(seconds / FRAME_S))
-    answers = Answers(seated, first + count)
-    queue = ReadyQueue()
-    loop = StepLoop(runner, queue, answers.deliver, answers.fail)
-    slots = [SlotRef(index, 0) for index in range(seated)]
-    phases = np.arange(seated) / seated
-    # A frame is complete when its time has come: a sender that is late makes its answer later.
-    due = time.monotonic() + _HEAD_START_S + FRAME_S * (np.arange(first + count)[:, None] + phases)
-    loop.start()
+    turns, begin = Turns(), time.monotonic() + _HEAD_START_S
+    lines = [_Line(each, begin, first + count, turns) for each in talkers]
+    for line in lines:
+        line.loop.start()
     try:
-        sender_late = _send(queue, slots, sound, due, answers)
-        answers.complete.wait(max(0.0, due[-1, -1] + _LAST_ANSWERS_S - time.monotonic()))
+        sender_late = _send(lines)
+        for line in lines:
+            line.answers.complete.wait(max(0.0, line.due[-1, -1] + _LAST_ANSWERS_S - time.monotonic()))
     finally:
-        loop.stop()
-    if answers.failed.is_set():
+        for line in lines:
+            line.loop.stop()
+    if any(line.answers.failed.is_set() for line in lines):
         raise StepFailed("the step failed; its error is in the log")
-    return summary(answers, due, first, sessions, time.monotonic(), sender_late)
+    now = time.monotonic()
+    return [summary(line.answers, line.due, first, line.sessions, now, sender_late) for line in lines]
 
 
-def _send(
-    queue: ReadyQueue, slots: list[SlotRef], sound: Sound, due: NDArray[np.float64], answers: Answers
-) -> float:
+class _Line:
+    """One model's way from frames that are due to their answers. due: seconds [T, B]."""
+
+    def __init__(self, talkers: Talkers, begin: float, frames: int, turns: Turns) -> None:
+        seated = len(talkers.sound)
+        self.sessions = talkers.sessions
+        self.answers = Answers(seated, frames)
+        self.queue = ReadyQueue()
+        self.loop = StepLoop(talkers.runner, self.queue, self.answers.deliver, self.answers.fail, turns=turns)
+        self.due = begin + FRAME_S * (np.arange(frames)[:, None] + np.arange(seated) / seated)
+        self._sound = talkers.sound
+
+    def frames(self) -> Iterator[tuple[Frame, ReadyQueue]]:
+        """Every frame in its order, and where it belongs."""
+        slots = [SlotRef(index, 0) for index in range(len(self._sound))]
+        for number, times in enumerate(self.due.tolist()):
+            pcm = self._sound[number]
+            for slot, at in zip(slots, times, strict=True):
+                # A frame is complete when its time has come: a sender that is late makes its answer later.
+                yield Frame(slot, number, pcm[slot.index], at), self.queue
+
+
+def _send(lines: Sequence[_Line]) -> float:
     """Put every frame when it is due; the furthest behind that this was, in seconds."""
     late = 0.0
-    for number, times in enumerate(due):
-        frames = sound[number]
-        for slot, at in zip(slots, times.tolist(), strict=True):
-            early = at - time.monotonic()
-            if early > 0:
-                time.sleep(early)
-            late = max(late, time.monotonic() - at)
-            queue.put(Frame(slot, number, frames[slot.index], at))
-        if answers.failed.is_set():
+    in_time = heapq.merge(*(line.frames() for line in lines), key=lambda due: due[0].complete_at)
+    for frame, queue in in_time:
+        early = frame.complete_at - time.monotonic()
+        if early > 0:
+            time.sleep(early)
+        late = max(late, time.monotonic() - frame.complete_at)
+        queue.put(frame)
+        if any(line.answers.failed.is_set() for line in lines):
             break
     return late
 

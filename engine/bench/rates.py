@@ -1,12 +1,13 @@
 """How fast this device's memory is, measured beside what is compared with it."""
 
-import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+
+from engine.device import release, wait
 
 # So many that launching and waiting, about 20 µs, do not count.
 _GPU_BYTES = 16 * 2**30
@@ -58,18 +59,3 @@ def _median_s(work: Callable[[], object], device: torch.device) -> float:
         wait(device)
         took.append(time.perf_counter() - began)
     return float(np.median(took[1:]))
-
-
-def release(device: torch.device) -> None:
-    """Give memory that nothing holds any more back to the device."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-
-
-def wait(device: torch.device) -> None:
-    """Until the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()

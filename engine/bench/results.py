@@ -89,7 +89,8 @@ class Cost:
 class Level:
     """One number of sessions at one context, `seats` of them let in; `error` says why something is missing.
 
-    `read_bytes` must be read in a full step; `floor_ms` is what that takes at the measured rate.
+    `read_bytes` must be read in a full step; `floor_ms` is what that takes at the measured rate. `beside`:
+    what the sessions of a second model found during `open_loop`, if there were any.
     """
 
     sessions: int
@@ -103,6 +104,7 @@ class Level:
     peak_bytes: int = 0
     costs: tuple[Cost, ...] = ()
     error: str | None = None
+    beside: OpenLoop | None = None
 
     @property
     def floor_ratio(self) -> float | None:
@@ -113,6 +115,14 @@ class Level:
     def solved(self) -> bool:
         """At most 1 % of the frames missed, and no error."""
         return self.error is None and self.open_loop is not None and self.open_loop.missed <= SOLVED_MISSES
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """A second model, all of whose sessions spoke beside those of each level; `alone`: before that."""
+
+    checkpoint: str
+    alone: Level
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,19 +153,21 @@ class Report:
     rates: Rates
     peer: Peer | None
     levels: Sequence[Level] = ()
+    second: Second | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain data."""
-        levels = [
-            {
-                **asdict(level),
-                "floor_ratio": level.floor_ratio,
-                "solved": level.solved,
-                "peer_ratio": peer_ratio(self.peer, level),
-            }
-            for level in self.levels
-        ]
-        return {**asdict(self), "levels": levels}
+        levels = [{**_level_json(level), "peer_ratio": peer_ratio(self.peer, level)} for level in self.levels]
+        second = self.second
+        return {
+            **asdict(self),
+            "levels": levels,
+            "second": second and {"checkpoint": second.checkpoint, "alone": _level_json(second.alone)},
+        }
+
+
+def _level_json(level: Level) -> dict[str, Any]:
+    return {**asdict(level), "floor_ratio": level.floor_ratio, "solved": level.solved}
 
 
 def peer_ratio(peer: Peer | None, level: Level) -> float | None:

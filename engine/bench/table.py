@@ -1,6 +1,6 @@
 """A benchmark for a terminal, line by line as it is found."""
 
-from engine.bench.results import Level, Quantiles, Report, peer_ratio
+from engine.bench.results import Level, OpenLoop, Quantiles, Report, peer_ratio
 
 HEADER = (
     f"{'sessions':>8} {'context':>7} | {'full step, ms':^31} {'x floor':>7} | {'answer, ms':^23} | "
@@ -24,12 +24,14 @@ def heading(report: Report) -> str:
 
 
 def row(level: Level) -> str:
-    """A level under `HEADER`, and its costliest kernels if they were asked for."""
+    """A level under `HEADER`, its costliest kernels if they were asked for, and what a second model found."""
     lines = [_row(level)]
     lines += [
         f"{'':>18}{cost.ms:9.3f} ms {100 * cost.share:5.1f} % {cost.calls:8.1f} calls  {cost.name[:60]}"
         for cost in level.costs
     ]
+    if level.beside is not None:
+        lines.append(f"{'':>8} {'beside':>7} | {'':>39} | {_answers(level.beside)}")
     if level.error is not None:
         lines.append(f"{'':>18}error: {level.error}")
     elif level.seats < level.sessions:
@@ -38,16 +40,22 @@ def row(level: Level) -> str:
 
 
 def _row(level: Level) -> str:
-    full, loop, counts, ratio = level.full, level.open_loop, level.counts, level.floor_ratio
+    full, counts, ratio = level.full, level.counts, level.floor_ratio
     launches = "-" if counts is None or counts.host_launches is None else f"{counts.host_launches:.1f}"
     kernels = "-" if counts is None else f"{counts.kernels:.0f}"
-    missed = f"{100 * loop.missed:6.2f} {100 * loop.missed_worst:6.2f}" if loop else f"{'-':>6} {'-':>6}"
     return (
         f"{level.sessions:8} {level.context:>7} | {_times(full.step if full else None)} "
         f"{_number(full.step.max if full else None)} {_number(ratio)} | "
-        f"{_times(loop.answer if loop else None)} | {missed} {'yes' if level.solved else 'no':>6} | "
+        f"{_answers(level.open_loop)} {'yes' if level.solved else 'no':>6} | "
         f"{launches:>8} {kernels:>7} {level.peak_bytes / 1e9:6.2f}"
     )
+
+
+def _answers(loop: OpenLoop | None) -> str:
+    """What came in time, in the columns of `HEADER`."""
+    if loop is None:
+        return f"{_times(None)} | {'-':>6} {'-':>6}"
+    return f"{_times(loop.answer)} | {100 * loop.missed:6.2f} {100 * loop.missed_worst:6.2f}"
 
 
 def _times(times: Quantiles | None) -> str:

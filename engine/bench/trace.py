@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from engine.bench.rates import wait
+from engine.device import wait
 
 
 class Event(NamedTuple):

@@ -62,6 +62,11 @@ class Personas:
         """Their names."""
         return tuple(self._voices)
 
+    @property
+    def longest(self) -> int:
+        """Positions that a prompt takes at most: half of what the model remembers."""
+        return self._config.transformer.context // 2
+
     def prompt(self, voice: str | None, role: str | None) -> Prompt | None:
         """What a session begins with; None where there is neither a voice nor a role.
 
@@ -85,8 +90,8 @@ class Personas:
         raise SessionError(f"no voice is called {name[:80]!r}; this engine has {known}")
 
     def _check_length(self, name: str | None, frames: int, tokens: int) -> None:
-        """The prompt takes half of what the model remembers at most: the rest is the conversation's."""
-        fit = self._config.transformer.context // 2 - frames - 2 * _PAUSE
+        """The rest of what the model remembers is the conversation's."""
+        fit = self.longest - frames - 2 * _PAUSE
         if tokens > fit:
             beside = f" beside the voice {name}" if name else ""
             memory_s = self._config.transformer.context * FRAME_S

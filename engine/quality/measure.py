@@ -1,7 +1,6 @@
 """The same model beside itself in exact float32, on one recording."""
 
-import gc
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -10,7 +9,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.checkpoint import load
+from engine.device import release
+from engine.errors import CheckpointError
+from engine.memory import load_into
 from engine.quality.spectrum import spectral_distance_db
 from engine.quality.stream import answer_greedily, listen, teacher_forced
 from engine.step.capacity import Variant
@@ -72,13 +73,22 @@ class Quality:
 
 
 def measure_quality(variant: Variant, device: torch.device, frames: NDArray[np.int16]) -> Quality:
-    """`variant` on a recording, int16 [T, 1920]. One model is in memory at a time. Raises CheckpointError."""
-    model = load(variant.checkpoint, device, torch.float32)
+    """`variant` on a recording, int16 [T, 1920]; one with an adapter beside the same one with it.
+
+    One model is in memory at a time. Raises CheckpointError; SettingError where one of them does not fit.
+    """
+    _, lm = variant.models()
+    if lm.config.depformer is None:
+        raise CheckpointError(
+            f"{variant.checkpoint} only listens, and what a model says is compared; take one such as "
+            "kyutai/moshiko-pytorch-bf16"
+        )
+    model = load_into(replace(variant, dtype=torch.float32, weights="exact", kv="exact"), device)
     stream = listen(model, frames)
     exact = teacher_forced(model, stream, "exact")
     del model
-    gc.collect()
-    model = load(variant.checkpoint, device, variant.dtype, variant.weights)
+    release(device)
+    model = load_into(variant, device)
     logits = teacher_forced(model, stream, variant.kv)
     answers = answer_greedily(model, frames, variant.kv)
     return Quality(

@@ -19,8 +19,11 @@ from engine.service.returns import Returns
 from engine.service.seats import Seats
 from engine.service.session_socket import SessionSocket
 from engine.service.sessions import Sessions
+from engine.service.speech_socket import SpeechSocket
+from engine.service.speeches import Speeches
 from engine.service.transcribe_socket import TranscribeSocket
 from engine.service.transcriptions import Transcriptions
+from engine.speech_protocol import SPEECH_PATH
 from engine.transcript_protocol import TRANSCRIBE_PATH
 
 _MAX_BODY_BYTES = 4096
@@ -36,6 +39,7 @@ def build_app(
     arrivals: Arrivals | None,
     keys: Keys,
     transcriptions: Transcriptions | None = None,
+    speeches: Speeches | None = None,
 ) -> web.Application:
     """Every route, behind the guard."""
     app = web.Application(middlewares=[errors_as_json, guard(keys)], client_max_size=_MAX_BODY_BYTES)
@@ -64,8 +68,10 @@ def build_app(
         )
 
     async def model(_request: web.Request) -> web.Response:
-        stt = transcriptions.model.name if transcriptions else None
-        return web.json_response(asdict(replace(sessions.card, transcribes=stt)))
+        card = replace(sessions.card, transcribes=transcriptions.model.name if transcriptions else None)
+        if speeches is not None:
+            card = replace(card, speaks=speeches.model.name, speech_voices=tuple(speeches.model.voices))
+        return web.json_response(asdict(card))
 
     async def healthz(_request: web.Request) -> web.Response:
         return _status("broken" if sessions.state == "broken" else "ok")
@@ -84,6 +90,7 @@ def build_app(
             web.get(SEATS_PATH, count),
             web.delete(SEATS_PATH + "/{id}", release),
             web.get(TRANSCRIBE_PATH, TranscribeSocket(transcriptions).handle),
+            web.get(SPEECH_PATH, SpeechSocket(speeches).handle),
             web.get(MODEL_PATH, model),
             web.get("/healthz", healthz),
             web.get("/readyz", readyz),

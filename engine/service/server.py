@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from errno import EADDRINUSE
@@ -33,6 +33,8 @@ from engine.service.returns import Returns
 from engine.service.room_hash import RoomHash
 from engine.service.seats import Seats
 from engine.service.sessions import ServedModel, Sessions
+from engine.service.speech_metrics import SpeechMetrics
+from engine.service.speeches import ServedTts, Speeches
 from engine.service.tls import server_tls
 from engine.service.transcription import ServedStt
 from engine.service.transcription_metrics import TranscriptionMetrics
@@ -45,6 +47,8 @@ from engine.step.loop import STOP_TIMEOUT_S, Runner, StepLoop
 from engine.step.measure import StepTimes
 from engine.step.moves import Move
 from engine.step.ready_queue import ReadyQueue
+from engine.step.speech_loop import SpeechLoop, SpeechRunner, SpokenFrame
+from engine.step.speech_queue import SpeechQueue
 from engine.step.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -55,6 +59,8 @@ _POLL_S = 0.1
 _MOST_LINE_BYTES = 12 * MAX_PROMPT_CHARACTERS + 8192
 _HUNG_STEPS = 10
 _CPU = torch.device("cpu")
+Loop = StepLoop | SpeechLoop
+Beside = Transcriptions | Speeches
 
 
 @contextmanager
@@ -123,6 +129,15 @@ class Transcriber:
     sessions: int
 
 
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """A model that speaks texts, what steps it, and for how many at the same time."""
+
+    model: ServedTts
+    runner: SpeechRunner
+    sessions: int
+
+
 class Shutdown:
     """The wish to go down: first after the calls that are on, asked again at once."""
 
@@ -149,11 +164,12 @@ async def serve(
     form: SavedForm | None = None,
     device: torch.device = _CPU,
     stt: Transcriber | None = None,
+    tts: Speaker | None = None,
 ) -> bool:
     """Serve up to `slots` sessions until `shutdown` is requested and all are over; False: the step failed.
 
     times: of the runner, where it has been measured; admin: where administration is served; form: in which
-    sessions go to other engines and come from there; device: whose memory the metrics show; stt: the model
+    sessions go to other engines and come from there; device: whose memory the metrics show; stt, tts: models
     beside it, whose steps take turns with those of `runner`.
     """
     events = asyncio.get_running_loop()
@@ -165,7 +181,7 @@ async def serve(
     metrics.add(DeviceMemory.of(device))
     if times is not None:
         metrics.predict(times)
-    queue = ReadyQueue()
+    queue = ReadyQueue(times.prompt.positions) if times else ReadyQueue()
     prompts = PromptCache(settings.prompt_cache_mib << 20)
     places = Places(
         seats, queue, slots if settings.held_sessions is None else settings.held_sessions, prompts
@@ -178,6 +194,11 @@ async def serve(
     if stt is not None:
         transcriptions = Transcriptions(stt.model, stt.sessions, heard, lambda: sessions.state == "open")
     metrics.add(transcriptions.metrics if transcriptions else TranscriptionMetrics())
+    said, speeches = SpeechQueue(), None
+    if tts is not None:
+        speeches = Speeches(tts.model, tts.sessions, said, lambda: sessions.state == "open")
+    metrics.add(speeches.metrics if speeches else SpeechMetrics())
+    beside = [each for each in (transcriptions, speeches) if each is not None]
     peer_token = settings.peer_token.get_secret_value() if settings.peer_token else None
     departures = Departures(sessions, places, grace, parse_peers(settings.peers), peer_token, form)
     returns = Returns(sessions, places, grace, orphans, departures, metrics)
@@ -195,6 +216,10 @@ async def serve(
         if transcriptions is not None:
             soon(transcriptions.deliver, results)
 
+    def deliver_speech(frames: list[SpokenFrame]) -> None:
+        if speeches is not None:
+            soon(speeches.deliver, frames)
+
     def moved(move: Move, arrived: bool) -> None:
         soon(sessions.moved, move, arrived)
 
@@ -205,12 +230,13 @@ async def serve(
         sessions.state = "broken"
         failed = EngineError("the engine failed: call again, or use another")
         sessions.close_all("error", failed)
-        if transcriptions is not None:
-            transcriptions.close_all("error", failed)
+        for each in beside:
+            each.close_all("error", failed)
         shutdown.request()
 
     async def watch() -> None:
-        limit_s = max(settings.step_timeout_seconds, _HUNG_STEPS * times.step_s(slots) if times else 0.0)
+        lawful_s = times.longest_s(slots) if times else 0.0
+        limit_s = max(settings.step_timeout_seconds, _HUNG_STEPS * lawful_s)
         await hung(lambda: _working_on(loops), limit_s)
         if sessions.state == "broken":
             # A step that failed, and was told so, may never let its thread go.
@@ -243,6 +269,7 @@ async def serve(
         arrivals,
         Keys(token, peer_token, settings.origins),
         transcriptions,
+        speeches,
     )
 
     def stop() -> None:
@@ -250,9 +277,11 @@ async def serve(
             loop.stop(0.0 if sessions.state == "broken" else STOP_TIMEOUT_S)
 
     turns = Turns()
-    loops = [StepLoop(runner, queue, deliver, fail, moved=moved, turns=turns)]
+    loops: list[Loop] = [StepLoop(runner, queue, deliver, fail, moved=moved, turns=turns)]
     if stt is not None:
         loops.append(StepLoop(stt.runner, heard, deliver_words, fail, turns=turns))
+    if tts is not None:
+        loops.append(SpeechLoop(tts.runner, said, deliver_speech, fail, turns=turns))
     for loop in loops:
         loop.start()
     watching = asyncio.create_task(watch())
@@ -276,14 +305,14 @@ async def serve(
         )
         await shutdown.requested.wait()
         if sessions.state != "broken":
-            await _drain(sessions, seats, transcriptions, settings.drain_seconds, shutdown.hurried)
+            await _drain(sessions, seats, beside, settings.drain_seconds, shutdown.hurried)
         if sessions.state == "broken":
             # Whoever asks hears that it is, and not that nobody is there.
             await asyncio.sleep(_LAST_WORDS_S)
     return sessions.state != "broken"
 
 
-def _working_on(loops: Iterable[StepLoop]) -> tuple[StepLoop, int] | None:
+def _working_on(loops: Iterable[Loop]) -> tuple[Loop, int] | None:
     """Whose turn it is, and at which work that thread is."""
     return next(((loop, work) for loop in loops if (work := loop.working_on) is not None), None)
 
@@ -303,7 +332,7 @@ async def _served(app: web.Application) -> AsyncIterator[web.AppRunner]:
 async def _drain(
     sessions: Sessions,
     seats: Seats,
-    transcriptions: Transcriptions | None,
+    beside: Sequence[Beside],
     seconds: float,
     hurried: asyncio.Event,
 ) -> None:
@@ -314,14 +343,14 @@ async def _drain(
     sessions.drain()
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            while _busy(sessions, seats, transcriptions) and not hurried.is_set():
+            while _busy(sessions, seats, beside) and not hurried.is_set():
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_POLL_S):
                         await hurried.wait()
     sessions.close_all("drain")
-    if transcriptions is not None:
-        transcriptions.close_all("drain")
+    for each in beside:
+        each.close_all("drain")
 
 
-def _busy(sessions: Sessions, seats: Seats, transcriptions: Transcriptions | None) -> bool:
-    return bool(sessions.live or seats.reserved or (transcriptions and transcriptions.live))
+def _busy(sessions: Sessions, seats: Seats, beside: Sequence[Beside]) -> bool:
+    return bool(sessions.live or seats.reserved or any(each.live for each in beside))

@@ -92,6 +92,7 @@ class Transcription:
         self._timeline = Timeline()
         self._words = Words(model.boundary, model.piece, model.text)
         self._sound = bytearray()
+        self._silent = set[int]()
         self._frames = 0
         self._answered = 0
         self._spoken = 0
@@ -137,11 +138,16 @@ class Transcription:
         self._insert(self._model.delay_frames + math.ceil(_TAIL_S / FRAME_S))
         self._last = self._frames - 1
 
+    def was_sent(self, frame: Frame) -> bool:
+        """Whether a frame that is not answered yet came from the speaker, and is no silence put in."""
+        return frame.number not in self._silent
+
     def answer(self, result: StepResult) -> bool:
         """What one frame's token tells; whether it was the last. Raises SessionError if nobody reads it."""
         if self.events.qsize() > _MAX_UNSENT_EVENTS:
             raise SessionError("the client does not read its words")
         self._answered = result.frame.number + 1
+        self._silent.discard(result.frame.number)
         began_s = result.frame.number * FRAME_S
         told_s = self._timeline.sound_s(began_s - self._model.delay_s)
         for event in self._words.take(result.text_token, told_s):
@@ -170,6 +176,7 @@ class Transcription:
         if frames:
             self._timeline.insert(self._frames * FRAME_S, frames * FRAME_S)
             for _ in range(frames):
+                self._silent.add(self._frames)
                 self._hear(_SILENCE)
 
     def _hear(self, pcm: np.ndarray[tuple[int, ...], np.dtype[np.int16]]) -> None:

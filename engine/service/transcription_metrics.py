@@ -24,15 +24,16 @@ class TranscriptionMetrics(Collector):
         self._frames = Counter("moshi_stt_frames", "Frames transcribed", registry=self._registry)
         self._latency = Histogram(
             "moshi_stt_latency_seconds",
-            "From a complete frame to its token, without the model's own delay",
+            "From a frame that was sent whole to its token, without the model's own delay",
             buckets=_BUCKETS,
             registry=self._registry,
         )
 
-    def answered(self, result: StepResult) -> None:
-        """A frame has been transcribed."""
+    def answered(self, result: StepResult, *, sent: bool) -> None:
+        """A frame has been transcribed; sent: it was said, and is no silence that nobody waits for."""
         self._frames.inc()
-        self._latency.observe(result.ended_at - result.frame.complete_at)
+        if sent:
+            self._latency.observe(result.ended_at - result.frame.complete_at)
 
     def collect(self) -> Iterator[Metric]:
         """All of it."""

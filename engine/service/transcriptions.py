@@ -76,7 +76,7 @@ class Transcriptions:
             transcription = self._live.get(self._places.holder(result.frame.slot) or "")
             if transcription is None:
                 continue
-            self.metrics.answered(result)
+            self.metrics.answered(result, sent=transcription.was_sent(result.frame))
             try:
                 is_last = transcription.answer(result)
             except SessionError as error:

@@ -14,6 +14,7 @@ from engine.models.lm import LM
 from engine.models.mimi import Mimi
 from engine.step.moshi_step import MoshiStep
 from engine.step.stt_step import SttStep
+from engine.step.tts_step import TtsStep
 
 MOST_SLOTS = 1024
 DRIVER_BYTES = 700_000_000
@@ -39,12 +40,13 @@ class Sizes:
     def of(cls, mimi: Mimi, lm: LM, kv: KvPrecision) -> Self:
         """Of models on any device; on the meta device nothing is allocated."""
         keys_and_values = _bytes(lm.new_state(1, kv).tensors())
-        step = MoshiStep(mimi, lm, 1, kv) if lm.depformer else SttStep(mimi, lm, 1, kv)
+        step = _step(mimi, lm, kv)
+        own_ears = _bytes(step.own_ears.tensors()) if isinstance(step, MoshiStep) else 0
         return cls(
             lm=_weights(lm),
             mimi=_weights(mimi),
             kv=keys_and_values,
-            rest=_bytes(step.state.tensors()) - keys_and_values,
+            rest=_bytes(step.state.tensors()) - keys_and_values + own_ears,
         )
 
     @property
@@ -64,12 +66,13 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A checkpoint in one of its precisions."""
+    """A checkpoint in one of its precisions. lora: an adapter; fused, it takes no room of its own."""
 
     checkpoint: str
     dtype: torch.dtype
     weights: WeightPrecision = "exact"
     kv: KvPrecision = "exact"
+    lora: str | None = None
 
     def models(self) -> tuple[Mimi, LM]:
         """Its models on the meta device, by the configuration alone. Raises `CheckpointError`."""
@@ -97,8 +100,29 @@ class Variant:
         return " ".join(f"{name} {value}" for name, value in chosen.items() if value != "exact")
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Another model on the same device, for up to so many sessions."""
+
+    variant: Variant
+    sessions: int
+
+    @property
+    def taken(self) -> int:
+        """Bytes of its weights and of what its sessions keep. Raises `CheckpointError`."""
+        sizes = self.variant.sizes()
+        return sizes.weights + self.sessions * sizes.slot
+
+
 # Reading a configuration can mean downloading it.
 _models = cache(outline)
+
+
+def _step(mimi: Mimi, lm: LM, kv: KvPrecision) -> MoshiStep | SttStep | TtsStep:
+    """Of one session, whatever the model does."""
+    if lm.conditions:
+        return TtsStep(mimi, lm, 1, delay=0, kv=kv)
+    return MoshiStep(mimi, lm, 1, kv) if lm.depformer else SttStep(mimi, lm, 1, kv)
 
 
 def _weights(module: torch.nn.Module) -> int:

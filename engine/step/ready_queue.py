@@ -14,8 +14,10 @@ from engine.step.moves import HostCopy, Keep, Move, Recall, Restore
 if TYPE_CHECKING:
     from engine.step.prefix import Prefix
 
-# About as long on a GPU as a step, so that nobody's frame waits longer for a prefix than for another frame.
-_POSITIONS = 256
+MOST_POSITIONS = 256
+"""Of a prefix at once."""
+# As many as graphs prime at once: with more, frames would wait for several of them in a row.
+_JOINS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +53,14 @@ Work = list[Join] | Prefill | Move | list[Frame]
 
 
 class ReadyQueue:
-    """Filled from the event loop, emptied by the step thread.
+    """Filled from the event loop, emptied by the step thread. positions: how many of a prefix run at once.
 
     There is no tick and no lingering: `take` answers as soon as anything is ready, with all that is ready
     then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, positions: int = MOST_POSITIONS) -> None:
+        self._positions = positions
         self._changed = Condition()
         self._joins: list[Join] = []
         self._beginnings: deque[Beginning] = deque()
@@ -76,7 +79,7 @@ class ReadyQueue:
             if join.prefix is None:
                 self._joins.append(join)
             else:
-                self._beginnings += _beginning(join, join.prefix.length)
+                self._beginnings += _beginning(join, join.prefix.length, self._positions)
             self._changed.notify()
 
     def move(self, move: Move) -> None:
@@ -124,8 +127,8 @@ class ReadyQueue:
         """Wait for work: sessions that join or move, or the oldest frame of each session, oldest first.
 
         Joins and moves go first, but never twice in a row while frames wait: whoever opens sessions all the
-        time takes half of the steps, not all. [] when nothing has come for `wait_s` seconds, None once the
-        queue is closed.
+        time takes half of the steps, not all. Eight sessions join at once, or as many as there are. [] when
+        nothing has come for `wait_s` seconds, None once the queue is closed.
         """
         with self._changed:
             while not self._closed:
@@ -165,7 +168,7 @@ class ReadyQueue:
         """Joins before prefixes before moves, each as soon as the slot's last session has been copied out."""
         joins = [join for join in self._joins if not self._has_to_wait(join.slot)]
         if joins:
-            return joins
+            return joins[:_JOINS]
         if part := self._next_beginning():
             return part
         if self._moves and self._moving is None and self._can_move(self._moves[0]):
@@ -212,20 +215,25 @@ class ReadyQueue:
         return list(first.values())
 
 
-def _beginning(join: Join, length: int) -> Iterator[Beginning]:
+def _beginning(join: Join, length: int, at_once: int) -> Iterator[Beginning]:
     """In which steps a session comes to the end of its prefix."""
     last = range(length - 1, length)
     if join.kept is None:
-        yield from _prefills(join, length)
+        yield from _prefills(join, length, at_once)
     elif join.kept.snapshot is not None:
         yield Recall(join.slot, join.kept)
         yield Prefill(join, last)
     else:
-        yield from _prefills(join, length - 1)
+        yield from _prefills(join, length - 1, at_once)
         yield Keep(join.slot, join.kept)
         yield Prefill(join, last)
 
 
-def _prefills(join: Join, stop: int) -> Iterator[Prefill]:
-    for at in range(0, stop, _POSITIONS):
-        yield Prefill(join, range(at, min(at + _POSITIONS, stop)))
+def _prefills(join: Join, stop: int, at_once: int) -> Iterator[Prefill]:
+    return (Prefill(join, positions) for positions in parts(stop, at_once))
+
+
+def parts(length: int, at_once: int) -> Iterator[range]:
+    """The positions of a prefix in the pieces that are run at once."""
+    for at in range(0, length, at_once):
+        yield range(at, min(at + at_once, length))

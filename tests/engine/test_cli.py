@@ -119,6 +119,13 @@ def test_fewer_codebooks_are_a_prefix_of_all(engine: Command, recording: Path, t
         (("bench", "--context", "half"), "--context half: give empty, full or numbers"),
         (("bench", "--context", "5000"), "--context 5000: this model sees 64 frames"),
         (("bench", "--plot", "/no/such/plot.png"), "cannot write /no/such/plot.png"),
+        (("bench", "--stt-checkpoint", "parrot"), "this model speaks; what only listens"),
+        (("bench", "--lora", "nowhere"), "no adapter 'nowhere'"),
+        (("plan", "--stt-checkpoint", "random:huge"), "random:moshi-7b or random:tiny"),
+        (("plan", "--stt-checkpoint", "parrot"), "this model speaks; what only listens"),
+        (("plan", "--tts-checkpoint", "parrot"), "this model does not read aloud"),
+        (("plan", "--lora", "nowhere"), "no adapter 'nowhere'"),
+        (("quality", "IN", "--lora", "nowhere"), "no adapter 'nowhere'"),
         (("quality", "missing.wav"), "cannot read missing.wav"),
         (("quality", "IN", "--json", "/no/such/table"), "cannot write /no/such/table"),
         (("serve", "--host", "0.0.0.0"), "set ENGINE_TOKEN"),
@@ -175,7 +182,7 @@ def test_a_model_that_does_not_fit_says_what_would(
     error = capsys.readouterr().err
     assert "not enough memory for parrot: weights " in error
     assert "what fits: --slots 63, or --kv int8 --slots 64" in error
-    monkeypatch.setattr("engine.checkpoint.load", full)
+    monkeypatch.setattr("engine.memory.load", full)
     assert engine("run", recording, "out.wav") == 2
     assert "not enough memory for parrot" in capsys.readouterr().err
 
@@ -190,6 +197,20 @@ def test_the_plan_says_what_each_precision_takes_and_what_fits(
     exact, int8 = map(int, line[1:])
     assert 75 < exact < int8 < 100
     assert engine("plan", "--checkpoint", "./nowhere") == 2
+    beside = (
+        "--stt-checkpoint",
+        "random:stt-1b",
+        "--stt-sessions",
+        16,
+        "--tts-checkpoint",
+        "random:tts-1.6b",
+    )
+    assert engine("plan", "--device-memory", 80, "--kv", "exact", "--weights", "exact", *beside) == 0
+    page = capsys.readouterr().out
+    assert re.search(r"random:stt-1b beside it, speech to text\n.*\n.*\n +with 16, about +\d", page)
+    assert re.search(r"random:tts-1.6b beside it, text to speech\n.*\n.*\n +with 4, about +\d", page)
+    (line,) = [line.split() for line in page.splitlines() if line.split()[:1] == ["80.0"]]
+    assert 25 < int(line[1]) < exact
 
 
 def test_an_engine_that_is_not_there_is_one_line_and_exit_code_1(
@@ -293,7 +314,9 @@ from engine.cli import main
 from engine.step.eager_runner import EagerRunner
 
 step = EagerRunner.step
-EagerRunner.step = lambda self, slots, pcm: time.sleep(600) if (pcm == 77).all() else step(self, slots, pcm)
+EagerRunner.step = lambda self, slots, pcm, *own: (
+    time.sleep(600) if (pcm == 77).all() else step(self, slots, pcm, *own)
+)
 main()
 """
 

@@ -1,13 +1,16 @@
 import re
+from pathlib import Path
 
 import pytest
 import torch
 
+from engine.errors import CheckpointError
 from engine.plan import COMMON, Gpu, plan
-from engine.step.capacity import Variant
+from engine.step.capacity import Beside, Variant
 
 MOSHI = Variant("random:moshi-7b", torch.bfloat16)
 BOTH_INT8 = Variant("random:moshi-7b", torch.bfloat16, "int8", "int8")
+STT = Beside(Variant("random:stt-1b", torch.bfloat16), 8)
 GPUS = {gpu.name: gpu for gpu in COMMON}
 
 
@@ -57,3 +60,46 @@ def test_the_page_shows_sizes_and_marks_what_is_limited_by_time() -> None:
 def test_precisions_that_are_given_are_the_only_ones() -> None:
     lines = list(plan("random:moshi-7b", "fp8", "e4m3", [Gpu("", 24.0)]))
     assert any(line.split()[1:] == ["fp8", "/", "e4m3"] for line in lines)
+
+
+def test_models_beside_take_their_memory_and_their_step_first() -> None:
+    h100, l4 = GPUS["H100 80 GB"], GPUS["L4"]
+    alone, both = h100.fitting(MOSHI), h100.fitting(MOSHI, [STT])
+    lost = STT.taken / MOSHI.sizes().slot
+    assert lost - 1 < alone - both < lost + 1.5
+    assert 0 < h100.readable(MOSHI) - h100.readable(MOSHI, [STT]) < 10
+    assert l4.readable(BOTH_INT8) > l4.readable(BOTH_INT8, [STT])
+
+
+def test_more_sessions_beside_leave_fewer_conversations() -> None:
+    h100 = GPUS["H100 80 GB"]
+    few, many = (h100.fitting(MOSHI, [Beside(STT.variant, count)]) for count in (1, 100))
+    assert few - many == pytest.approx(99 * STT.variant.sizes().slot / MOSHI.sizes().slot, abs=1)
+
+
+def test_the_page_shows_what_each_model_takes() -> None:
+    page = list(plan("random:moshi-7b", "exact", "exact", [GPUS["H100 80 GB"]], {"speech to text": STT}))
+    at = page.index("random:stt-1b beside it, speech to text")
+    assert [line.split("  ")[1] for line in page[at + 1 : at + 4]] == [
+        "its models",
+        "one of its sessions",
+        "with 8, about",
+    ]
+    assert page[-2].split()[-1] == str(GPUS["H100 80 GB"].fitting(MOSHI, [STT]))
+
+
+def test_an_adapter_is_looked_for_and_takes_no_memory(tmp_path: Path) -> None:
+    file = tmp_path / "lora.safetensors"
+    file.write_bytes(bytes(3 << 20))
+    gpus = [GPUS["H100 80 GB"]]
+    without, adapted = (
+        list(plan("random:moshi-7b", "exact", "exact", gpus, lora=each)) for each in (None, str(file))
+    )
+    (line,) = [line for line in adapted if line not in without]
+    assert line.split(maxsplit=1) == [
+        "adapter",
+        "fused into the language model: 3.00 MiB of a file, and no memory",
+    ]
+    assert without == [each for each in adapted if each != line]
+    with pytest.raises(CheckpointError, match="no adapter 'nowhere'"):
+        list(plan("random:moshi-7b", "exact", "exact", gpus, lora="nowhere"))

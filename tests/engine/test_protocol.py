@@ -1,5 +1,6 @@
 import json
 import struct
+from base64 import b64encode
 
 import pytest
 from hypothesis import given
@@ -24,6 +25,8 @@ from engine.protocol import (
     End,
     Ended,
     Failure,
+    ModelCard,
+    OwnWords,
     Pause,
     Ready,
     Report,
@@ -83,6 +86,48 @@ def test_so_is_a_pause() -> None:
     assert parse_client_message('{"type": "pause"}') == Pause()
 
 
+@given(st.binary(min_size=3840, max_size=3840), st.text(max_size=1000))
+def test_own_words_survive_the_wire(sound: bytes, text: str) -> None:
+    words = OwnWords(sound, text)
+    assert parse_client_message(words.to_wire()) == words
+
+
+def test_own_words_need_no_text() -> None:
+    sound = b64encode(b"\x01\x02" * 1920).decode()
+    message = json.dumps({"type": "own_words", "sound": sound})
+    assert parse_client_message(message) == OwnWords(b"\x01\x02" * 1920)
+
+
+SILENCE = b64encode(bytes(3840)).decode()
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({}, "fields sound, text"),
+        ({"sound": SILENCE, "volume": 1}, "fields sound, text"),
+        ({"sound": 7}, "3840 bytes, in base64"),
+        ({"sound": "?" * 5120}, "3840 bytes, in base64"),
+        ({"sound": b64encode(bytes(3841)).decode()}, "3840 bytes, in base64"),
+        ({"sound": "\ud800"}, "3840 bytes, in base64"),
+        ({"sound": SILENCE, "text": None}, "at most 1000 characters"),
+        ({"sound": SILENCE, "text": "a" * 1001}, "at most 1000 characters"),
+    ],
+)
+def test_own_words_that_are_none_say_what_was_expected(fields: dict[str, object], says: str) -> None:
+    with pytest.raises(SessionError, match=says):
+        parse_client_message(json.dumps({"type": "own_words"} | fields))
+
+
+def test_an_older_engine_takes_no_own_words() -> None:
+    ready = json.loads(Ready("ab12", "parrot", 5, 80, own_words=True).to_wire())
+    del ready["own_words"]
+    assert parse_engine_message(json.dumps(ready)) == Ready("ab12", "parrot", 5, 80, own_words=False)
+    card = {"model": "parrot", "model_delay_ms": 80, "settings": []}
+    assert not ModelCard.from_wire(card).own_words
+    assert ModelCard.from_wire(card | {"own_words": True}).own_words
+
+
 def test_an_orphan_survives_the_wire_and_later_versions() -> None:
     orphan = Orphan("ab12", "lobby", "ann", "AJ_1", 14.2)
     assert parse_orphan(orphan.to_wire()) == orphan
@@ -135,6 +180,7 @@ def test_ready_says_what_a_client_needs() -> None:
         "resume": "",
         "grace_s": 0.0,
         "frame": 0,
+        "own_words": False,
     }
 
 
@@ -148,8 +194,8 @@ def test_an_event_of_a_later_version_keeps_what_is_known() -> None:
         ("hello", "JSON object"),
         ("[1]", "JSON object"),
         ("[" * 100_000, "JSON object"),
-        ('{"type": "stop"}', "end, pause, report"),
-        ('{"type": ["end"]}', "end, pause, report"),
+        ('{"type": "stop"}', "end, pause, report, own_words"),
+        ('{"type": ["end"]}', "end, pause, report, own_words"),
         ('{"type": "end", "now": 1}', "fields type alone"),
         ('{"type": "report", "frame": 1}', "worker_us, playout_us, jitter_us"),
         (

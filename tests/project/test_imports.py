@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 # Bottom first. A module may import from its own unit and from the lines before its own.
 LAYERS = (
     ("engine.errors", "engine.level", "engine.logs", "engine.step.frames"),
-    ("engine.connection",),
+    ("engine.cgroup", "engine.connection", "engine.json_messages"),
     ("engine.peers",),
     (
         "engine.environment",
@@ -29,11 +29,12 @@ LAYERS = (
         "engine.trim",
         "engine.latency_window",
     ),
-    ("engine.transcript_protocol",),
+    ("engine.transcript_protocol", "engine.speech_protocol"),
     (
         "engine.settings",
         "engine.client",
         "engine.transcript_client",
+        "engine.speech_client",
         "engine.admin_protocol",
         "engine.state",
         "engine.kernels",
@@ -45,10 +46,11 @@ LAYERS = (
     ("engine.persona",),
     ("engine.service",),
     ("engine.device", "engine.memory", "engine.recordings", "engine.parrot.measure"),
-    ("engine.start_stt", "engine.start_personas"),
+    ("engine.start_stt", "engine.start_tts", "engine.start_personas"),
     ("engine.bench", "engine.library", "engine.quality", "engine.start"),
     ("engine.kernel_report", "engine.plan"),
-    ("engine.cli_serve", "engine.parrot.build"),
+    ("engine.cli_options",),
+    ("engine.cli_measure", "engine.cli_serve", "engine.parrot.build"),
     ("engine.cli",),
     ("engine.__main__",),
 )
@@ -79,6 +81,8 @@ WITHOUT_TORCH = (
     "engine.service.rate_limit",
     "engine.service.tls",
     "engine.settings",
+    "engine.speech_client",
+    "engine.speech_protocol",
     "engine.step.frames",
     "engine.talk.command",
     "engine.talk.conversation",

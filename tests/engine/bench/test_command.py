@@ -10,11 +10,12 @@ from engine.bench.command import run
 from engine.bench.options import Options
 from engine.errors import SettingError
 from engine.memory import Room
-from engine.step.capacity import Variant
+from engine.step.capacity import Beside, Variant
 from engine.step.frames import FRAME_S
 
 CPU = torch.device("cpu")
 TINY = Variant("random:tiny", torch.float32)
+STT = Variant("random:tiny-stt", torch.float32)
 
 
 @pytest.fixture(autouse=True)
@@ -108,3 +109,47 @@ def test_what_is_broken_is_not_taken_for_too_little_memory(monkeypatch: pytest.M
 def test_more_context_than_the_model_sees_is_refused_before_anything_is_measured() -> None:
     with pytest.raises(SettingError, match="--context 5000: this model sees 100 frames"):
         run(TINY, CPU, Options((1,), (5000,), 10, 1.0), print)
+
+
+def test_a_model_of_speech_to_text_is_measured_alone_and_beside_every_level(tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+    said: list[str] = []
+    options = Options((2,), ("empty",), 10, 4 * FRAME_S, json_file=file)
+    run(TINY, CPU, options, said.append, Beside(STT, 3))
+    report = json.loads(file.read_text())
+    assert report["second"]["checkpoint"] == "random:tiny-stt"
+    alone = report["second"]["alone"]
+    assert (alone["sessions"], alone["context"], alone["full"]["step"]["count"]) == (3, "full", 10)
+    assert alone["open_loop"]["answer"]["count"] == 12
+    assert alone["floor_ms"] > 0
+    (level,) = report["levels"]
+    assert [level[whose]["answer"]["count"] for whose in ("open_loop", "beside")] == [8, 12]
+    assert said[2] == "random:tiny-stt alone"
+    assert said[4] == "random:tiny beside 3 sessions of it"
+    (row,) = said[5:]
+    assert [line.split()[:2] for line in row.splitlines()] == [["2", "empty"], ["beside", "|"]]
+
+
+def test_a_model_that_only_listens_has_levels_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+    run(STT, CPU, Options((2,), ("full",), 10, 2 * FRAME_S, json_file=file), lambda _: None)
+    (level,) = json.loads(file.read_text())["levels"]
+    assert level["error"] is None
+    assert level["open_loop"]["answer"]["count"] == 4
+
+
+def test_a_peer_is_not_asked_for_what_it_does_not_time() -> None:
+    with pytest.raises(SettingError, match="--peer times models that speak, which random:tiny-stt does not"):
+        run(STT, CPU, Options((1,), ("full",), 10, 1.0, peer=True), print)
+
+
+@pytest.mark.parametrize("second", [None, Beside(STT, 1000)], ids=["first", "second"])
+def test_what_memory_cannot_hold_is_refused_before_it_is_loaded(
+    second: Beside | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Room, "on", lambda _: Room(free=2**10, beside=0))
+    for load in ("engine.memory.load", "engine.bench.command.load"):
+        monkeypatch.setattr(load, lambda *_: pytest.fail("was loaded"))
+    named = (second.variant if second else TINY).checkpoint
+    with pytest.raises(SettingError, match=f"not enough memory for {named}: weights"):
+        run(TINY, CPU, Options((1,), ("full",), 10, 1.0), print, second)

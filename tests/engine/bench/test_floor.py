@@ -45,6 +45,21 @@ def test_what_belongs_to_codebooks_that_are_not_said_is_not_read() -> None:
     assert unread == 4 * 4 * (2 * (attention + feedforward) + head)
 
 
+def test_a_model_that_only_listens_reads_half_of_the_codec_and_the_heads_that_see_pauses() -> None:
+    mimi, lm = outline("random:stt-1b", EXACT)
+    one, two = (step_bytes(mimi, lm, "exact", sessions, 750) for sessions in (1, 2))
+    ears = mimi.new_ears(1)
+    kept = sum(tensor.nbytes for tensor in (*ears.tensors(), *lm.new_state(1).tensors()))
+    assert two - one == pytest.approx(kept, rel=1e-3)
+    tables = sum(
+        part.weight.nbytes for part in lm.modules() if isinstance(part, Embedding | StackedEmbeddings)
+    )
+    assert sum(lm_bytes_read(lm)) == sum(p.nbytes for p in lm.parameters()) - tables
+    both, half = codec_bytes_read(mimi, 32), codec_bytes_read(mimi, 32, speaks=False)
+    assert 0.45 * both < half < 0.75 * both
+    assert codec_bytes_read(mimi, 0) + half == both
+
+
 def test_tables_of_which_a_step_looks_up_a_few_rows_do_not_count() -> None:
     few, many = (empty(replace(tiny_lm(), text_card=entries)) for entries in (64, 5000))
     assert sum(lm_bytes_read(few)) == sum(lm_bytes_read(many))

@@ -1,9 +1,14 @@
+import time
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from engine.bench.open_loop import Answers, StepFailed, run_open_loop, summary
+from engine.bench.open_loop import Answers, StepFailed, Talkers, run_open_loop, summary
 from engine.bench.sound import Sound
-from engine.step.frames import FRAME_S, Sampling
+from engine.step.frames import FRAME_S, OwnFrame, Sampling
+from engine.step.loop import StepOutput
 from tests.engine.fake_runner import FakeRunner
 
 FIRST = 2
@@ -57,7 +62,7 @@ def test_refused_sessions_miss_all_of_their_frames() -> None:
 def test_every_session_speaks_on_its_schedule_whatever_is_answered() -> None:
     runner = FakeRunner()
     runner.join({slot: Sampling() for slot in range(3)})
-    found = run_open_loop(runner, Sound(3), sessions=3, seconds=4 * FRAME_S)
+    (found,) = run_open_loop([Talkers(runner, Sound(3), sessions=3)], seconds=4 * FRAME_S)
     assert found.answer.count == 12
     asked = [slot for batch in runner.batches for slot in batch]
     assert {slot: asked.count(slot) for slot in asked} == {0: 6, 1: 6, 2: 6}
@@ -70,4 +75,37 @@ def test_a_step_that_fails_ends_the_level() -> None:
     runner.join({0: Sampling()})
     runner.broken = "out of order"
     with pytest.raises(StepFailed):
-        run_open_loop(runner, Sound(1), sessions=1, seconds=5.0)
+        run_open_loop([Talkers(runner, Sound(1), sessions=1)], seconds=5.0)
+
+
+@pytest.mark.usefixtures("_short_warm_up")
+def test_two_models_speak_at_the_same_time_and_never_step_at_once() -> None:
+    steps = list[str]()
+
+    class Alone(FakeRunner):
+        """Notices another that steps while it does."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+        def step(
+            self, slots: Sequence[int], pcm: NDArray[np.int16], own: Sequence[OwnFrame | None] = ()
+        ) -> StepOutput:
+            steps.append(f"{self.name} begins")
+            time.sleep(0.002)
+            answer = super().step(slots, pcm, own)
+            steps.append(f"{self.name} ends")
+            return answer
+
+    calls, words = Alone("calls"), Alone("words")
+    calls.join({0: Sampling()})
+    words.join({slot: Sampling() for slot in range(2)})
+    talkers = [Talkers(calls, Sound(1), sessions=2), Talkers(words, Sound(2), sessions=2)]
+    found = run_open_loop(talkers, seconds=4 * FRAME_S)
+    assert [loop.answer.count for loop in found] == [4, 8]
+    assert [sum(map(len, runner.batches)) for runner in (calls, words)] == [6, 12]
+    assert found[0].missed_worst == 1
+    assert all(
+        ends == begins.replace("begins", "ends") for begins, ends in zip(steps[::2], steps[1::2], strict=True)
+    )

@@ -67,6 +67,17 @@ def test_a_folder_has_a_voice_for_each_file_of_its_kinds(model: Model, tmp_path:
     assert {tuple(frame) for frame in tokens[9:].T.tolist()} == {SINE}
 
 
+def test_in_a_folder_that_kubernetes_makes_of_a_configmap_each_voice_is_there_once(
+    model: Model, tmp_path: Path
+) -> None:
+    hidden = tmp_path / "..2026_11_24_03_00_00"
+    hidden.mkdir()
+    speak(hidden / "ann.wav")
+    (tmp_path / "..data").symlink_to(hidden.name)
+    (tmp_path / "ann.wav").symlink_to("..data/ann.wav")
+    assert list(voices(tmp_path, model)) == ["ann"]
+
+
 def test_a_recording_is_made_as_loud_as_the_model_knows_voices(tmp_path: Path) -> None:
     for level in (0.003, 0.9):
         speak(tmp_path / "ann.wav", level=level)

@@ -1,12 +1,17 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from engine.checkpoint import load
+from engine.errors import CheckpointError, SettingError
+from engine.memory import Room
 from engine.quality.measure import Agreement, measure_quality
 from engine.quality.spectrum import spectral_distance_db
 from engine.quality.stream import listen, teacher_forced
 from engine.step.capacity import Variant
+from tests.engine.checkpoint.test_lora import adapter
 
 CPU = torch.device("cpu")
 FRAMES = np.random.default_rng(0).normal(0, 2000, (6, 1920)).astype(np.int16)
@@ -39,6 +44,28 @@ def test_a_coarser_precision_shows_in_the_logits_and_stays_near(variant: Variant
     assert 0 < found.text.max_error < 0.5
     assert 0.98 < found.text.cosine_min <= found.text.cosine_mean < 1 + 1e-6
     assert 0 < found.codes.max_error < 0.5
+
+
+def test_an_adapter_is_fused_into_both_that_are_compared(tmp_path: Path) -> None:
+    lora = str(adapter(tmp_path / "mine"))
+    found = measure_quality(Variant("parrot", torch.float32, lora=lora), CPU, FRAMES)
+    assert found.checkpoint == "parrot+mine"
+    assert (found.text.max_error, found.same_codes) == (0, 1)
+
+
+def test_a_model_that_says_nothing_has_no_quality_to_measure() -> None:
+    with pytest.raises(CheckpointError, match="random:tiny-stt only listens"):
+        measure_quality(Variant("random:tiny-stt", torch.float32), CPU, FRAMES)
+
+
+def test_what_memory_cannot_hold_in_float32_is_refused_before_it_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    variant = Variant("random:tiny", torch.bfloat16, weights="int8", kv="int8")
+    monkeypatch.setattr(Room, "on", lambda _: Room(free=variant.sizes().weights * 3 // 2, beside=0))
+    monkeypatch.setattr("engine.memory.load", lambda *_: pytest.fail("was loaded"))
+    with pytest.raises(SettingError, match="not enough memory for random:tiny: weights"):
+        measure_quality(variant, CPU, FRAMES)
 
 
 def test_forced_on_its_own_stream_a_model_would_have_said_what_it_said() -> None:

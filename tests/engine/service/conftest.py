@@ -41,16 +41,35 @@ def start_engine(monkeypatch: pytest.MonkeyPatch) -> StartEngine:
     @asynccontextmanager
     async def start(**options: Any) -> AsyncIterator[RunningEngine]:
         slots = options.pop("slots", 2)
-        form, stt, personas = (options.pop(name, None) for name in ("form", "stt", "personas"))
+        form, stt, tts, personas, words, times = (
+            options.pop(name, None) for name in ("form", "stt", "tts", "personas", "words", "times")
+        )
         settings = EngineSettings.load(**{"port": 0, **options})
         model = ServedModel(
-            "fake", 1, Sampling(), piece=lambda token: WORDS.get(token, ""), personas=personas
+            "fake",
+            1,
+            Sampling(),
+            piece=lambda token: WORDS.get(token, ""),
+            personas=personas,
+            words=words,
         )
         runner, shutdown = FakeRunner(), Shutdown()
         with bound(settings) as sockets, bound_admin(settings) as admin:
             url = f"ws://127.0.0.1:{sockets[0].getsockname()[1]}"
             served = asyncio.create_task(
-                serve(settings, sockets, model, runner, slots, shutdown, admin=admin, form=form, stt=stt)
+                serve(
+                    settings,
+                    sockets,
+                    model,
+                    runner,
+                    slots,
+                    shutdown,
+                    times=times,
+                    admin=admin,
+                    form=form,
+                    stt=stt,
+                    tts=tts,
+                )
             )
             async with EngineClient(url, options.get("token")) as client:
                 yield RunningEngine(url, client, runner, shutdown, served)

@@ -10,7 +10,13 @@ import pytest
 from engine.client import EngineSession
 from engine.errors import EngineUnreachable
 from engine.protocol import Ended, Event, Failure, SessionRequest
+from engine.service.server import Transcriber
+from engine.service.transcription import ServedStt
 from engine.service.watchdog import hung
+from engine.step.frames import Sampling
+from engine.step.measure import PromptPart, StepTimes
+from engine.transcript_client import TranscriptClient
+from tests.engine.fake_runner import FakeRunner
 from tests.engine.service.conftest import RunningEngine, StartEngine
 
 FRAME = b"\1\2" * 1920
@@ -82,6 +88,48 @@ async def test_a_step_that_is_only_slow_is_no_failure(start_engine: StartEngine)
         engine.runner.open_gate.clear()
         await session.send(FRAME)
         await asyncio.sleep(0.6)
+        engine.runner.open_gate.set()
+        await anext(aiter(session))
+        assert await status(engine, "/readyz") == 200
+
+
+async def test_a_step_of_a_second_model_that_hangs_is_found_as_well(
+    start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("engine.service.server._LAST_WORDS_S", 0.1)
+    runner = FakeRunner()
+    model = ServedStt("fake", 0.5, 0.0, 0, Sampling(), 0, lambda _token: "", lambda _tokens: "")
+    runner.open_gate.clear()
+    try:
+        stt = Transcriber(model, runner, 1)
+        async with start_engine(step_timeout_seconds=0.5, stt=stt) as engine:
+            async with TranscriptClient(engine.url) as client:
+                transcript = await client.open()
+                await transcript.send(FRAME)
+                told = [event async for event in transcript]
+            assert told[-1] == Ended("error")
+            assert await asyncio.wait_for(engine.served, 60) is False
+    finally:
+        runner.open_gate.set()
+    assert "the step hangs" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        StepTimes({1: 0.01, 2: 0.02}, between_s=1.0),
+        StepTimes({1: 0.01, 2: 0.02}, prompt=PromptPart(256, 1.0)),
+    ],
+    ids=["of another model", "of a prompt"],
+)
+async def test_what_was_measured_to_take_long_is_not_taken_for_hung(
+    start_engine: StartEngine, times: StepTimes
+) -> None:
+    async with start_engine(step_timeout_seconds=0.5, times=times) as engine:
+        session = await engine.client.open(SessionRequest())
+        engine.runner.open_gate.clear()
+        await session.send(FRAME)
+        await asyncio.sleep(1.2)
         engine.runner.open_gate.set()
         await anext(aiter(session))
         assert await status(engine, "/readyz") == 200

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from engine.checkpoint import load
 from engine.client import EngineClient, EngineSession
-from engine.protocol import Audio, Ended, SessionRequest
+from engine.protocol import FRAME_BYTES, Audio, Ended, OwnWords, SessionRequest
+from engine.service.own_words import WordTokens
 from engine.service.server import Shutdown, bound, serve
 from engine.service.sessions import ServedModel
 from engine.settings import EngineSettings
 from engine.state.snapshot import Done, Snapshot
 from engine.step.eager_runner import EagerRunner
-from engine.step.frames import Sampling
+from engine.step.frames import OwnFrame, Sampling
 from engine.step.loop import StepOutput
 from engine.step.moshi_step import MoshiStep
 
@@ -47,8 +48,10 @@ class Remembering(EagerRunner):
             self._seeds[slot] = sampling.seed
             self.tokens[sampling.seed] = []
 
-    def step(self, slots: Sequence[int], pcm: NDArray[np.int16]) -> StepOutput:
-        out = super().step(slots, pcm)
+    def step(
+        self, slots: Sequence[int], pcm: NDArray[np.int16], own: Sequence[OwnFrame | None] = ()
+    ) -> StepOutput:
+        out = super().step(slots, pcm, own)
         rows = np.concatenate([out.text[:, None], out.codes, out.user_codes], axis=1).tolist()
         for slot, row in zip(slots, rows, strict=True):
             self.tokens[self._seeds[slot]].append(row)
@@ -61,7 +64,8 @@ async def running_engine(slots: int = 4) -> AsyncIterator[tuple[EngineClient, Re
     settings = EngineSettings.load(port=0, grace_seconds=300)
     model = load("random:tiny", torch.device("cpu"))
     runner = Remembering(MoshiStep(model.mimi, model.lm, slots), torch.device("cpu"))
-    served = ServedModel(model.name, model.lm.config.max_delay, model.sampling, model.tokenizer.piece)
+    delay, piece = model.lm.config.max_delay, model.tokenizer.piece
+    served = ServedModel(model.name, delay, model.sampling, piece, words=WordTokens.of(model))
     shutdown = Shutdown()
     with bound(settings) as sockets:
         task = asyncio.create_task(serve(settings, sockets, served, runner, slots, shutdown))
@@ -105,6 +109,36 @@ async def test_a_seeded_call_is_the_same_whoever_else_is_on() -> None:
     assert (len(alone), len(alone[0])) == (FRAMES, 17)
     assert np.array_equal(again, sound)
     assert runner.tokens[2] != alone
+
+
+async def test_words_that_are_given_to_a_call_are_its_own_and_change_no_other() -> None:
+    async def give_words(client: EngineClient) -> None:
+        session = await client.open(SessionRequest(seed=2))
+        frames = iter(zip(voice(2), voice(9), strict=True))
+        heard, said = next(frames)
+        await session.say(OwnWords(said.tobytes(), "one more"))
+        await session.send(heard.tobytes())
+        async for event in session:
+            if isinstance(event, Audio):
+                assert event.pcm == bytes(FRAME_BYTES)
+                try:
+                    heard, said = next(frames)
+                except StopIteration:
+                    await session.end()
+                else:
+                    await session.say(OwnWords(said.tobytes()))
+                    await session.send(heard.tobytes())
+
+    async with running_engine() as (client, runner):
+        assert (await client.model()).own_words
+        sound = await converse(client, seed=1)
+        alone = runner.tokens[1]
+        again, _ = await asyncio.gather(converse(client, 1), give_words(client))
+    assert runner.tokens[1] is not alone
+    assert runner.tokens[1] == alone
+    assert np.array_equal(again, sound)
+    # The last padding, two words of the lengths that random weights have for words, and padding.
+    assert [row[0] for row in runner.tokens[2]] == [0, 7, 8, *[3] * (FRAMES - 3)]
 
 
 async def test_a_seeded_call_that_was_put_aside_goes_on_as_if_nothing_had_happened() -> None:

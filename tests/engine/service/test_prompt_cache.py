@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from engine.persona.prompt import Prompt
@@ -16,8 +17,13 @@ def prompt(name: str) -> Prompt:
     return Prompt((name, None), Prefix(np.zeros((17, 20), np.int64)))
 
 
+def asked(cache: PromptCache, name: str) -> HostCopy | None:
+    """What the second who asks is told, or whoever comes later."""
+    return cache.ask(prompt(name)) or cache.ask(prompt(name))
+
+
 def fill(cache: PromptCache, name: str, size: int = 100) -> HostCopy:
-    copy = cache.ask(prompt(name))
+    copy = asked(cache, name)
     assert copy is not None
     copy.snapshot = Snapshot([torch.zeros(size, dtype=torch.uint8)])
     cache.filled(copy)
@@ -25,30 +31,54 @@ def fill(cache: PromptCache, name: str, size: int = 100) -> HostCopy:
 
 
 def is_kept(cache: PromptCache, name: str) -> bool:
-    copy = cache.ask(prompt(name))
+    copy = asked(cache, name)
     if copy is not None and copy.snapshot is None:
         cache.give_up(copy)
     return copy is not None and copy.snapshot is not None
 
 
-def test_the_first_fills_what_the_others_begin_with() -> None:
+def test_the_second_fills_what_the_others_begin_with() -> None:
     cache = PromptCache(1000)
-    assert fill(cache, "ann") is cache.ask(prompt("ann"))
+    assert cache.ask(prompt("ann")) is None
+    copy = cache.ask(prompt("ann"))
+    assert copy is not None
+    assert copy.snapshot is None
+    copy.snapshot = Snapshot([torch.zeros(100, dtype=torch.uint8)])
+    cache.filled(copy)
+    assert cache.ask(prompt("ann")) is copy
+
+
+def test_roles_that_are_one_callers_alone_push_nothing_out() -> None:
+    cache = PromptCache(250)
+    for name in ("ann", "bob"):
+        fill(cache, name)
+    for caller in range(50):
+        assert cache.ask(prompt(f"you talk to caller {caller}")) is None
+    assert [is_kept(cache, name) for name in ("ann", "bob")] == [True, True]
+
+
+def test_who_asked_is_remembered_for_a_while_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.service.prompt_cache._REMEMBERED", 3)
+    cache = PromptCache(1000)
+    for name in ("ann", "bob", "carl", "dora"):
+        assert cache.ask(prompt(name)) is None
+    assert cache.ask(prompt("dora")) is not None
+    assert cache.ask(prompt("ann")) is None
 
 
 def test_who_comes_while_it_is_being_filled_runs_the_prompt() -> None:
     cache = PromptCache(1000)
-    first = cache.ask(prompt("ann"))
+    first = asked(cache, "ann")
     assert first is not None
     assert cache.ask(prompt("ann")) is None
-    assert cache.ask(prompt("bob")) is not None
+    assert asked(cache, "bob") is not None
     cache.give_up(first)
     assert cache.ask(prompt("ann")) not in (None, first)
 
 
 def test_what_was_given_up_is_not_kept_if_it_comes_after_all() -> None:
     cache = PromptCache(1000)
-    copy = cache.ask(prompt("ann"))
+    copy = asked(cache, "ann")
     assert copy is not None
     cache.give_up(copy)
     cache.filled(copy)
@@ -79,12 +109,14 @@ def test_what_could_not_be_brought_back_is_run_again() -> None:
 
 
 def test_without_room_every_session_runs_its_prompt() -> None:
-    assert PromptCache(0).ask(prompt("ann")) is None
+    cache = PromptCache(0)
+    assert [cache.ask(prompt("ann")) for _ in range(3)] == [None, None, None]
 
 
 def test_what_is_kept_is_held_by_the_cache_alone() -> None:
     cache = PromptCache(1000)
     places = Places(Seats(2), ReadyQueue(), 0, cache)
+    assert cache.ask(prompt("ann")) is None
     first = places.take("first", None, Sampling(), prompt("ann"))
     copy = first.prompt
     assert copy is not None

@@ -286,7 +286,10 @@ async def test_what_is_transcribed_is_counted(start: Start) -> None:
         assert "moshi_stt_seats_used 1.0" in page
         await transcript.end()
         await all_of(transcript)
-        assert f"moshi_stt_frames_total {2 + TAIL_FRAMES}.0" in await running.client.metrics()
+        page = await running.client.metrics()
+        assert f"moshi_stt_frames_total {2 + TAIL_FRAMES}.0" in page
+        # Nobody waits for the silence after the last word.
+        assert "moshi_stt_latency_seconds_count 2.0" in page
 
 
 async def test_the_example_of_the_page_prints_words(

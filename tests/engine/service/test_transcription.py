@@ -42,6 +42,21 @@ def test_a_flush_puts_nothing_in_where_more_waits_already() -> None:
     assert len(frames) == 10 + DELAY_FRAMES
 
 
+def test_silence_that_was_put_in_is_told_from_what_was_sent() -> None:
+    clock, frames = FakeClock(1.0), list[Frame]()
+    speaker = transcription(frames, clock)
+    speaker.receive(FRAME)
+    speaker.flush()
+    speaker.receive(FRAME + b"\1\0")
+    speaker.finish()
+    sent = []
+    for frame in frames:
+        sent.append(speaker.was_sent(frame))
+        speaker.answer(result(frame))
+    # What was no whole frame was sent as well.
+    assert sent == [True, *[False] * DELAY_FRAMES, True, True, *[False] * (DELAY_FRAMES + 13)]
+
+
 def speak(speaker: Transcription, clock: FakeClock) -> None:
     for _ in range(500):
         clock.now += FRAME_S

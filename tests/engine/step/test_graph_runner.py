@@ -61,8 +61,8 @@ def test_the_largest_graph_is_captured_first_and_the_smallest_that_holds_a_batch
     model: Model,
 ) -> None:
     runner, graphs = graph_runner(model, 4)
-    # Steps of 4, 2 and 1 rows, then primings of as many.
-    assert graphs.captured == 6
+    # Steps of 4, 2 and 1 rows, then primings and given words of as many.
+    assert graphs.captured == 9
     runner.join({0: Sampling(), 1: Sampling()})
     runner.step([0, 1], sound(2))
     runner.step([1], sound(1))

@@ -7,9 +7,17 @@ from numpy.typing import NDArray
 
 from engine.checkpoint import load
 from engine.step.build import make_runner
-from engine.step.frames import Sampling
+from engine.step.frames import OwnFrame, Sampling
 from engine.step.loop import StepOutput
-from engine.step.measure import StepTimes, fill, sessions_in_time, step_p99_s
+from engine.step.measure import (
+    PromptPart,
+    StepTimes,
+    fill,
+    prompt_part,
+    sessions_in_time,
+    step_p99_s,
+)
+from engine.step.prefix import Prefix
 from tests.engine.fake_clock import FakeClock
 from tests.engine.fake_runner import FakeRunner
 
@@ -24,11 +32,13 @@ class TimedRunner(FakeRunner):
         self.steps: list[int] = []
         self._took = took
 
-    def step(self, slots: Sequence[int], pcm: NDArray[np.int16]) -> StepOutput:
+    def step(
+        self, slots: Sequence[int], pcm: NDArray[np.int16], own: Sequence[OwnFrame | None] = ()
+    ) -> StepOutput:
         assert pcm.shape == (len(slots), 1920)
         self.steps.append(len(slots))
         self.clock.now += self._took(len(self.steps))
-        return super().step(slots, pcm)
+        return super().step(slots, pcm, own)
 
 
 def p99(runner: TimedRunner, sessions: int = 1) -> float:
@@ -104,3 +114,53 @@ def test_a_runner_whose_contexts_are_full_can_be_timed() -> None:
     context = model.lm.config.transformer.context
     fill(runner, 3, context)
     assert 0 < step_p99_s(runner, 3) < 10
+
+
+class TimedPrompts(TimedRunner):
+    """Each position takes `position_s`, those of the first prompt of each size ten times as long."""
+
+    def __init__(self, position_s: float) -> None:
+        super().__init__(lambda _: 0.0)
+        self._position_s = position_s
+        self._compiled = set[int]()
+
+    def prefill(self, slot: int, sampling: Sampling, prefix: Prefix, positions: range) -> None:
+        assert prefix.tokens.shape == (17, 1500)
+        first = len(positions) not in self._compiled
+        self.clock.now += len(positions) * self._position_s * (10 if first else 1)
+        if positions.stop == prefix.length:
+            self._compiled |= {len(positions), *(len(part) for _, part in self.prefilled)}
+        super().prefill(slot, sampling, prefix, positions)
+
+
+@pytest.mark.parametrize(
+    ("position_s", "found"),
+    [(0.00005, PromptPart(256, 0.0128)), (0.0001, PromptPart(128, 0.0128)), (0.01, PromptPart(16, 0.16))],
+)
+def test_as_much_of_a_prompt_is_run_at_once_as_takes_no_longer_than_a_step(
+    position_s: float, found: PromptPart
+) -> None:
+    runner = TimedPrompts(position_s)
+    part = prompt_part(runner, 17, 1500, 0.020, lambda: None, runner.clock)
+    assert part.positions == found.positions
+    assert part.longest_s == pytest.approx(found.longest_s)
+
+
+def test_who_begins_with_a_prompt_makes_nobody_late_who_has_a_seat() -> None:
+    def step_s(sessions: int) -> float:
+        return (10 + sessions) / 1000
+
+    part = PromptPart(256, 0.015)
+    alone, _ = sessions_in_time(step_s, 100)
+    with_prompts, times = sessions_in_time(step_s, 100, prompt=part)
+    assert (alone, with_prompts) == (49, 34)
+    assert times.answer_s(34) == pytest.approx(0.070)
+    # A turn of the others before the part of a prompt, and one after it.
+    assert sessions_in_time(step_s, 100, 0.010, part)[0] == 14
+
+
+def test_the_longest_that_is_done_at_once_is_of_any_model_or_a_prompt() -> None:
+    steps = {1: 0.010, 4: 0.020}
+    assert StepTimes(steps).longest_s(4) == 0.020
+    assert StepTimes(steps, between_s=0.3).longest_s(4) == 0.3
+    assert StepTimes(steps, between_s=0.3, prompt=PromptPart(256, 0.5)).longest_s(4) == 0.5

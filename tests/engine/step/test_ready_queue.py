@@ -109,6 +109,24 @@ def test_a_prefix_is_run_in_parts_with_steps_of_others_in_between() -> None:
     assert taken(queue) == [(1, 0)]
 
 
+def test_a_slow_device_runs_less_of_a_prefix_at_once() -> None:
+    queue = ReadyQueue(positions=400)
+    queue.join(Join(SlotRef(1, 1), Sampling(), LONG))
+    works = [queue.take() for _ in range(2)]
+    assert [work.positions for work in works if isinstance(work, Prefill)] == [range(0, 400), range(400, 600)]
+
+
+def test_of_many_who_join_a_few_at_a_time_do_with_frames_of_others_in_between() -> None:
+    queue = ReadyQueue()
+    for slot in range(1, 21):
+        queue.join(Join(SlotRef(slot, 1), Sampling()))
+    for number in range(3):
+        queue.put(frame(0, number))
+    works = [queue.take() for _ in range(6)]
+    slots = [[item.slot.index for item in work] for work in works if isinstance(work, list)]
+    assert slots == [list(range(1, 9)), [0], list(range(9, 17)), [0], list(range(17, 21)), [0]]
+
+
 def test_a_session_that_leaves_takes_the_rest_of_its_prefix_along() -> None:
     queue = ReadyQueue()
     queue.join(Join(SlotRef(1, 1), Sampling(), LONG))
