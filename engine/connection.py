@@ -45,6 +45,16 @@ class Connection:
                 f"is it running, and is {self._name} right?"
             ) from error
 
+    async def receive(self, socket: aiohttp.ClientWebSocketResponse) -> aiohttp.WSMessage:
+        """The next message. Raises EngineUnreachable when the connection is lost or closed."""
+        try:
+            message = await socket.receive()
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise self.lost() from error
+        if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+            raise self.lost()
+        return message
+
     def lost(self) -> EngineUnreachable:
         """The error of a WebSocket that closed without a word."""
         return EngineUnreachable(f"the connection to the engine at {self.url} was lost")

@@ -109,15 +109,12 @@ class Transcript:
                 await self._socket.send_str(message.to_wire())
 
     async def __aiter__(self) -> AsyncIterator[TranscriptEvent]:
-        async for message in self._socket:
-            if message.type is aiohttp.WSMsgType.ERROR:
-                break
-            event = _parse(message)
+        while True:
+            event = _parse(await self._engine.receive(self._socket))
             yield event
             if isinstance(event, Ended):
                 await self._socket.close()
                 return
-        raise self._engine.lost()
 
 
 def _parse(message: aiohttp.WSMessage) -> TranscriptEvent:

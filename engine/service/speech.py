@@ -1,6 +1,7 @@
 """One voice that speaks a text: text in pieces of any length becomes stretches, frames become events."""
 
 import asyncio
+import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -26,6 +27,10 @@ _MESSAGES_PER_SECOND = 250.0
 _BURST_MESSAGES = 2500.0
 # Far more than sound may lead: who has so much to come does not read it.
 _MAX_UNSENT_EVENTS = round(30.0 / FRAME_S)
+
+
+# Of it comes no word.
+_UNSPOKEN = re.compile(r"[\s():]+")
 
 
 class Speech:
@@ -69,12 +74,14 @@ class Speech:
     def receive(self, message: SpeechMessage) -> bool:
         """What the client sent; whether all has been said with it. What comes after the end is lost.
 
-        Raises SessionError when more text waits than may.
+        Raises SessionError when more waits than may.
         """
         if not self._takes_more:
             return False
+        if self.events.qsize() + len(self._later) > _MAX_UNSENT_EVENTS:
+            raise SessionError("the client does not read its speech")
         if isinstance(message, Say):
-            self._unspoken += len(message.text)
+            self._unspoken += _to_be_spoken(message.text)
             if self._unspoken > MAX_UNSPOKEN_CHARACTERS:
                 raise SessionError(
                     f"more than {MAX_UNSPOKEN_CHARACTERS} characters wait to be spoken: send the rest when "
@@ -82,7 +89,11 @@ class Speech:
                 )
         elif not isinstance(message, Flush):
             self._takes_more = False
-        self._later.append(message)
+        before = self._later[-1] if self._later else None
+        if isinstance(before, Say) and isinstance(message, Say):
+            self._later[-1] = Say(before.text + message.text)
+        else:
+            self._later.append(message)
         return self._go_on()
 
     def answer(self, spoken: SpokenFrame) -> tuple[bool, float | None]:
@@ -92,7 +103,7 @@ class Speech:
         if self.events.qsize() > _MAX_UNSENT_EVENTS:
             raise SessionError("the client does not read its speech")
         for word in spoken.frame.words:
-            self._unspoken = max(0, self._unspoken - len(word.text) - 1)
+            self._unspoken = max(0, self._unspoken - _to_be_spoken(word.text))
             self.events.put_nowait(Word(word.text, round(self._began_s + word.start_s, 3)))
         first_s = None
         if len(spoken.frame.pcm):
@@ -144,8 +155,15 @@ class Speech:
         """All of it has been spoken; whether that was all."""
         closed_by, self._closed_by = self._closed_by, None
         self._is_open = False
-        self._unspoken = sum(len(message.text) for message in self._later if isinstance(message, Say))
+        self._unspoken = sum(
+            _to_be_spoken(message.text) for message in self._later if isinstance(message, Say)
+        )
         if isinstance(closed_by, Flush):
             self.events.put_nowait(Spoken(self._now_s))
             return self._go_on()
         return True
+
+
+def _to_be_spoken(text: str) -> int:
+    """How many characters of words are in it."""
+    return len(_UNSPOKEN.sub("", text))

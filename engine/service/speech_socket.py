@@ -11,7 +11,8 @@ from engine.service.speech import Speech
 from engine.service.speeches import Speeches
 from engine.speech_protocol import Sound, SpeechEvent, SpeechReady, SpeechRequest, parse_message
 
-_HEARTBEAT_S = 10.0
+# A client that reads as fast as it plays answers a ping only after the sound before it.
+_HEARTBEAT_S: float | None = 60.0
 # The seat is free by then, and what is sent may be seconds of sound on a slow line.
 _LAST_SOUND_S = 30.0
 

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 import torch
+from aiohttp import web
 
 from engine.checkpoint.tts_voices import TtsVoice
 from engine.errors import EngineDraining, NoSpeaker, NotServed, SessionError, Unauthorized
@@ -19,6 +20,7 @@ from engine.service.speeches import ServedTts
 from engine.speech_client import Speech, SpeechClient
 from engine.speech_protocol import Sound, SpeechEvent, SpeechRequest, Spoken, Word
 from engine.step.frames import Sampling
+from engine.step.lead import LEAD_S
 from tests.engine.fake_speaker import FakeSpeaker
 from tests.engine.service.conftest import RunningEngine, StartEngine
 
@@ -66,7 +68,8 @@ async def free(client: SpeechClient) -> Speech:
             try:
                 return await client.open()
             except NoSpeaker:
-                await asyncio.sleep(0.05)
+                # Openings are limited, refused ones too.
+                await asyncio.sleep(0.5)
 
 
 @pytest.mark.parametrize("pieces", [["good morning"], ["go", "od mor", "ning"], [*"good morning", " "]])
@@ -285,12 +288,43 @@ async def test_a_client_that_does_not_read_is_ended_and_its_seat_is_free(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.service.speech._MAX_UNSENT_EVENTS", 10)
+    monkeypatch.setattr("engine.service.speech_socket._HEARTBEAT_S", None)
     monkeypatch.setattr("engine.service.speech_socket._LAST_SOUND_S", 0.1)
     monkeypatch.setattr("engine.step.lead.LEAD_S", 1e6)
     async with start(sessions=1) as running, SpeechClient(running.url) as client:
         deaf = await client.open()
         await deaf.say("a " * 8000)
         await free(client)
+
+
+async def test_a_client_that_reads_as_fast_as_it_plays_is_no_dead_line(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sockets = []
+    prepared = web.WebSocketResponse
+
+    def noting(*, heartbeat: float, **options: Any) -> web.WebSocketResponse:
+        sockets.append(heartbeat)
+        return prepared(heartbeat=heartbeat, **options)
+
+    monkeypatch.setattr("engine.service.speech_socket.web.WebSocketResponse", noting)
+    async with start() as running, SpeechClient(running.url) as client:
+        await client.open()
+    # aiohttp waits for an answer half as long, and one comes once what leads has been played.
+    assert sockets[0] / 2 > 2 * LEAD_S
+
+
+async def test_flushes_that_nobody_reads_the_ends_of_are_too_many_some_time(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.service.speech._MAX_UNSENT_EVENTS", 10)
+    async with start(sessions=1) as running, SpeechClient(running.url) as client:
+        speech = await client.open()
+        await speech.say("word ")
+        for _ in range(100):
+            await speech.flush()
+        events = await all_of(speech)
+        assert any(isinstance(event, Failure) and "does not read" in event.message for event in events)
 
 
 async def test_a_device_that_fails_is_told_to_everybody_and_ends_the_engine(

@@ -102,7 +102,7 @@ async def test_who_is_interrupted_leaves_the_seat(speaker: FakeSpeaker) -> None:
                 with suppress(NoSpeaker):
                     await others.open()
                     break
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.5)
     # Far from all that was to be said.
     assert len(speaker.batches) < 500
 
