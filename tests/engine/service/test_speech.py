@@ -9,7 +9,6 @@ from engine.errors import SessionError
 from engine.protocol import End, Ended
 from engine.service.speech import Speech
 from engine.speech_protocol import (
-    MAX_TEXT_CHARACTERS,
     MAX_UNSPOKEN_CHARACTERS,
     Flush,
     Say,
